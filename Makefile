@@ -1,0 +1,137 @@
+# Makefile - builds everything into build/bin. `make help` lists the targets.
+#
+# A folder's .c files become build/$(VARIANT)/FOLDER.a; every FOLDER/vlm_NAME_main.c becomes
+# build/bin/vlm-NAME. Folders stand in the line of docs/ARCHITECTURE.md, and archives are linked in
+# its reverse. SAN=address,undefined and SAN=thread build into folders of their own.
+
+FOLDERS  = base tokenize vqgan shard
+CC      ?= gcc
+SAN     ?=
+comma   := ,
+VARIANT := $(if $(SAN),san-$(subst $(comma),-,$(SAN)),release)
+BUILD   := build/$(VARIANT)
+BIN     := $(if $(SAN),$(BUILD)/bin,build/bin)
+PREFIX  ?= /usr/local
+
+-include config.mk
+
+LIBRARIES = libxml-2.0 libarchive lmdb libjpeg spng libwebp libwebpdemux zlib libdeflate libzstd \
+            libbrotlidec json-c inih libxxhash libcrypto libseccomp
+PACKAGES  = gcc make pkg-config libxml2-dev libarchive-dev liblmdb-dev libjpeg62-turbo-dev \
+            libspng-dev libwebp-dev libgif-dev zlib1g-dev libdeflate-dev libzstd-dev libbrotli-dev \
+            libjson-c-dev libinih-dev libxxhash-dev libssl-dev \
+            libseccomp-dev libcmocka-dev
+CHECKERS  = clang clang-format cppcheck shellcheck mandoc
+
+WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+           -Wformat=2 -Wwrite-strings -Wundef -Wpointer-arith -Wconversion -fno-common
+CFLAGS  ?= -O2 -g
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) $(WERROR) -I. -MMD -MP -pthread \
+             $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+             $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lgif -lm -pthread
+
+sources  = $(filter-out %_main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
+objects  = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
+ARCHIVES = $(foreach f,shard vqgan tokenize base,$(BUILD)/$(f).a)
+MAINS    = $(wildcard $(FOLDERS:=/vlm_*_main.c) tools/vlm_*_main.c)
+TOOLS    = $(foreach m,$(MAINS),$(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(m)))))
+TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+FUZZERS  = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+CFILES   = $(wildcard $(FOLDERS:=/*.[ch]) $(FOLDERS:=/*/*.[ch]) tools/*.[ch] tests/*.[ch] tests/*/*.[ch])
+
+.PHONY: all help deps libraries test test-accept test-long check layers format demo bench fuzz \
+        install clean dist
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: libraries $(TOOLS) ## build everything into build/bin
+
+libraries:
+	@pkg-config --exists $(LIBRARIES) || { echo "some libraries are missing; run: make deps" >&2; exit 1; }
+
+define archive_rule
+$(BUILD)/$(1).a: $(call objects,$(1))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call archive_rule,$(f))))
+# Parts of tools/ that more than one main or test uses.
+$(eval $(call archive_rule,tools))
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+define tool_rule
+$(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(1)))): $(patsubst %.c,$(BUILD)/%.o,$(1)) $(BUILD)/tools.a $(ARCHIVES)
+	@mkdir -p $$(@D)
+	$(CC) $(ALL_CFLAGS) $$^ -o $$@ $(LDLIBS)
+endef
+$(foreach m,$(MAINS),$(eval $(call tool_rule,$(m))))
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tools.a $(ARCHIVES)
+	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
+
+deps: ## install the Debian packages that are missing (asks for root)
+	@tools/deps.sh $(PACKAGES)
+
+test: deps ## unit tests and exact-output cases
+	@$(MAKE) --no-print-directory all $(TESTS)
+	@tests/run.sh $(BIN) $(BUILD) $(TESTS)
+
+test-accept: deps ## rewrite the expected output of every case in tests/cli
+	@$(MAKE) --no-print-directory all
+	@ACCEPT=1 tests/run.sh $(BIN) $(BUILD)
+
+test-long: deps ## the tests that take minutes: kills, full disks, whole crawls
+	@$(MAKE) --no-print-directory all
+	@tests/run_long.sh $(BIN) $(BUILD)
+
+layers:
+	@tools/layers.sh
+
+check: ## layers, format, warnings as errors with gcc and clang, cppcheck, shellcheck
+	@tools/deps.sh $(PACKAGES) $(CHECKERS)
+	@tools/check.sh
+
+format: ## rewrite all C files as .clang-format says
+	clang-format -i $(CFILES)
+
+demo: deps ## make a small crawl, shard it, verify it, show what is inside
+	@$(MAKE) --no-print-directory all
+	@tools/demo.sh $(BIN)
+
+bench: deps ## speed beside FastWARC and libxml2, in one run
+	@$(MAKE) --no-print-directory all
+	@tools/bench.sh $(BIN)
+
+fuzz: ## run every fuzz target for T seconds (default 60)
+	@tools/deps.sh $(PACKAGES) $(CHECKERS)
+	@$(MAKE) --no-print-directory $(FUZZERS)
+	@tests/fuzz/run.sh $(or $(T),60) $(FUZZERS)
+
+FUZZ_OBJECTS = $(patsubst %.c,build/fuzz/%.o,$(foreach f,$(FOLDERS),$(call sources,$(f))))
+FUZZ_FLAGS   = -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -I. -MMD -MP \
+	    $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null) -c $< -o $@
+
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
+	clang $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@ $(LDLIBS)
+
+install: all ## copy the programs and their manual pages below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(wildcard $(FOLDERS:=/*.1) tools/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+
+dist: ## a tar of the committed tree
+	git archive --format=tar.gz --prefix=vlm/ -o vlm.tar.gz HEAD
+
+clean: ## delete build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -1,0 +1,39 @@
+/* limits.h - every limit on bytes that we did not make, in one place.
+ *
+ * Limits that decide what is kept are counted (bytes, depth, nodes, pixels), never timed, so that
+ * the same input gives the same output on every machine. Each has a test at limit - 1, limit and
+ * limit + 1. */
+#ifndef VLM_BASE_LIMITS_H
+#define VLM_BASE_LIMITS_H
+
+#define VLM_KIB ((size_t)1 << 10)
+#define VLM_MIB ((size_t)1 << 20)
+#define VLM_GIB ((size_t)1 << 30)
+
+/* Crawl records */
+#define VLM_WARC_HEADER_MAX     (64 * VLM_KIB) /* all fields of a record */
+#define VLM_WARC_BLOCK_MAX      (32 * VLM_MIB) /* larger blocks are skipped, streaming */
+#define VLM_INFLATE_RATIO_MAX   1000           /* above the first MiB of output */
+#define VLM_HTTP_HEADER_MAX     (64 * VLM_KIB)
+#define VLM_BODY_MAX            (32 * VLM_MIB) /* after transfer and content decoding */
+#define VLM_ARCHIVE_NESTING_MAX 1              /* a WARC inside a WACZ */
+
+/* Pages */
+#define VLM_HTML_MAX             (8 * VLM_MIB)
+#define VLM_HTML_DEPTH_MAX       512
+#define VLM_HTML_ATTRIBUTES_MAX  256            /* a tag */
+#define VLM_HTML_ATTRIBUTE_MAX   (64 * VLM_KIB) /* a value, data: URLs apart */
+#define VLM_HTML_NODES_MAX       1000000
+#define VLM_HTML_IMAGES_MAX      1024 /* a page */
+#define VLM_IMAGE_CANDIDATES_MAX 8    /* URLs tried for one <img> */
+#define VLM_URL_MAX              (8 * VLM_KIB)
+#define VLM_REDIRECTS_MAX        5
+
+/* Images */
+#define VLM_IMAGE_BYTES_MAX        (32 * VLM_MIB)
+#define VLM_IMAGE_SIDE_MAX         16384
+#define VLM_IMAGE_PIXELS_MAX       64000000
+#define VLM_IMAGE_PIXELS_WHOLE_MAX 24000000 /* progressive JPEG, WebP: decoded as a whole */
+#define VLM_JPEG_SCANS_MAX         100
+
+#endif
