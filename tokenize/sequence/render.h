@@ -1,0 +1,39 @@
+/* render.h - documents as text, in the forms that models are trained on.
+ *
+ * Page text can never forge a special token: cm3 and htlm escape as HTML does; m3w and pair write
+ * the "<" of a reserved word (<image>, <EOC>, <BOS>, <EOS>, <mask:N>, ...) as "&lt;". */
+#ifndef VLM_TOKENIZE_RENDER_H
+#define VLM_TOKENIZE_RENDER_H
+
+#include "base/json.h"
+#include "tokenize/document.h"
+
+enum vlm_render {
+    VLM_RENDER_JSON, /* text is that of VLM_RENDER_TEXT; the events are a member of their own */
+    VLM_RENDER_CM3,  /* minimal HTML, attributes in byte order (CM3 section 3.1) */
+    VLM_RENDER_HTLM, /* minimal HTML with class and id (HTLM section 2.1) */
+    VLM_RENDER_M3W,  /* <BOS>text<EOC><image>text<EOC> (Flamingo section 2.4) */
+    VLM_RENDER_PAIR, /* <BOS><image>caption<EOC>, one line an image that has a caption */
+    VLM_RENDER_TEXT, /* bare text */
+};
+
+#define VLM_RENDER_WORDS "json|cm3|htlm|m3w|pair|text"
+
+enum vlm_render_flag {
+    VLM_RENDER_MAIN = 1, /* only the main content in text, m3w and pair; text without captions */
+    VLM_RENDER_ALL_IMAGES = 2 /* images count as usable whatever their status (no crawl at hand) */
+};
+
+/* Appends the rendering. Where the codes of image i will stand, cm3 and htlm write src="<image:i>"
+ * (page text cannot: its "<" is escaped). Images that cannot be used lose their src in cm3, and the
+ * whole tag when neither alt nor title speaks for them; m3w writes neither their <image> nor the
+ * <EOC> before it. A page without content gives nothing. Memory running out sticks to out. */
+void vlm_render(struct vlm_buffer *out, const struct vlm_document *document, enum vlm_render form,
+                unsigned flags);
+
+/* Writes the event list as a JSON array: {"kind":"open","name":"p","offset":17,"flags":[..]},
+ * {"kind":"text","text":"..","offset":..}, {"kind":"attribute",..}, {"kind":"image","image":0,..}.
+ */
+void vlm_render_events(struct vlm_json *json, const struct vlm_document *document);
+
+#endif
