@@ -1,0 +1,166 @@
+/* vlm_shard_main.c - vlm-shard: crawls into shard sets, and the question whether a set is whole. */
+#include "base/vlm.h"
+
+#include "base/limits.h"
+#include "base/option.h"
+#include "base/progress.h"
+#include "shard/build.h"
+#include "shard/verify.h"
+#include "shard/worker.h"
+#include "tools/report_text.h"
+
+#include <unistd.h>
+
+static const char build_synopsis[] = "[build] INPUT... -o OUT [options]";
+static const char build_summary[] =
+    "Turns web crawls (WARC, ARC, WET, tar, zip, folders of pages and images, '-' for standard\n"
+    "input) into a shard set: documents with their images, in LMDB files. Run the same command\n"
+    "again after an interruption: it goes on where it stopped and gives the same bytes.\n"
+    "Other verbs: vlm-shard verify OUT.";
+static const char build_examples[] =
+    "  vlm-shard crawl.warc.gz -o out\n"
+    "  vlm-shard crawl/*.warc.gz -o out --profile m3w -j 8\n"
+    "  vlm-shard saved-pages/ -o out --keep original\n"
+    "  zcat crawl.warc.gz | vlm-shard - -o out --json | jq .documents\n";
+
+/* What a person wants to know at the end; --json prints everything. */
+static void print_summary(const char *output, const struct vlm_buffer *text, int status)
+{
+    json_object *report = NULL;
+    struct vlm_err err;
+    if (vlm_json_parse(&report, (const char *)text->data, text->size, &err) == VLM_OK)
+        vlm_print_report(stderr, report);
+    json_object_put(report);
+    if (status == VLM_EXIT_NOTHING)
+        fprintf(stderr, "vlm-shard: '%s' is empty: no document was kept\n", output);
+    else if (status == VLM_EXIT_BAD_INPUT)
+        fprintf(stderr,
+                "vlm-shard: '%s' is whole, but more records were damaged than --max-bad allows\n",
+                output);
+    else
+        fprintf(stderr, "vlm-shard: '%s' is ready; look inside: vlm-inspect summary %s\n", output,
+                output);
+}
+
+static int build_main(int argc, char **argv)
+{
+    struct vlm_build_options options = {
+        .content = { .keep = VLM_KEEP_SQUARE, .shard_bytes = VLM_GIB },
+        .memory = 2 * (uint64_t)VLM_GIB,
+        .max_bad = "10%",
+    };
+    const char *tokenizer = "none";
+    int64_t seed = 0;
+    const struct vlm_option table[] = {
+        VLM_OPTION_STRING('o', "output", &options.output, "OUT", "shard set to write, a folder"),
+        VLM_OPTION_CHOICE(0, "profile", &options.content.profile, VLM_PROFILE_WORDS,
+                          "filters; none drops only URL duplicates and opt-outs"),
+        VLM_OPTION_CHOICE(0, "keep", &options.content.keep, VLM_KEEP_WORDS,
+                          "of each image: nothing, its 256x256 square, or the original file too"),
+        VLM_OPTION_CHOICE(0, "digest", &options.content.digest, VLM_DIGEST_WORDS,
+                          "pages whose payload digest differs: count them, or drop them"),
+        VLM_OPTION_SIZE(0, "shard-bytes", &options.content.shard_bytes, "SIZE",
+                        "bytes of records in a part", VLM_MIB, 64 * VLM_GIB),
+        VLM_OPTION_STRING(0, "images", &options.images, "PATH",
+                          "a second crawl, archive or folder, only for its images"),
+        VLM_OPTION_STRING(0, "image-tokenizer", &tokenizer, "FILE|none",
+                          "model that turns images into codes (none yet)"),
+        VLM_OPTION_STRING(0, "max-bad", &options.max_bad, "N|P%",
+                          "damaged records that still count as success"),
+        VLM_OPTION_NUMBER('j', "threads", &options.threads, "N", "worker processes, 0: all cores",
+                          0, 1024),
+        VLM_OPTION_SIZE(0, "memory", &options.memory, "SIZE", "for sorting; more spills to disk",
+                        16 * VLM_MIB, 1024 * VLM_GIB),
+        VLM_OPTION_NUMBER(0, "seed", &seed, "N", "accepted for all tools; nothing is random here",
+                          0, INT64_MAX),
+        VLM_OPTION_CHOICE(0, "progress", &options.progress, VLM_PROGRESS_WORDS,
+                          "how progress is shown"),
+        VLM_OPTION_FLAG(0, "json", &options.json, "print the report as one JSON object"),
+        VLM_OPTION_FLAG('q', "quiet", &options.quiet, "no progress"),
+        VLM_OPTION_FLAG('v', "verbose", &options.verbose, "say more"),
+    };
+    const struct vlm_tool tool = {
+        .name = "vlm-shard",
+        .synopsis = build_synopsis,
+        .summary = build_summary,
+        .examples = build_examples,
+        .options = table,
+        .n_options = VLM_COUNTOF(table),
+        .json = &options.json,
+        .quiet = &options.quiet,
+    };
+    struct vlm_err err = { 0 };
+    struct vlm_buffer report = { 0 };
+    int status = VLM_EXIT_DONE;
+    int rc = vlm_options_parse(&tool, &argc, argv, &err);
+    if (rc == VLM_OK && argc < 2)
+        rc = vlm_fail(&err, VLM_EUSAGE, "no input given");
+    if (rc == VLM_OK && !options.output)
+        rc = vlm_fail(&err, VLM_EUSAGE, "no output given: use -o OUT");
+    if (rc == VLM_OK && strcmp(tokenizer, "none"))
+        rc = vlm_fail(&err, VLM_EUSAGE,
+                      "option '--image-tokenizer': only 'none' is known to this version");
+    if (rc == VLM_OK)
+        rc = vlm_build(argv + 1, (size_t)argc - 1, &options, &report, &status, &err);
+    if (rc == VLM_OK && options.json)
+        printf("%.*s\n", (int)report.size, (const char *)report.data);
+    if (rc == VLM_OK && !options.quiet)
+        print_summary(options.output, &report, status);
+    vlm_buffer_release(&report);
+    int ended = vlm_tool_end(&tool, rc, &err);
+    return ended && rc != VLM_ESTOPPED ? ended : status;
+}
+
+static void print_finding(const char *line, void *context)
+{
+    (void)context;
+    printf("%s\n", line);
+}
+
+static int verify_main(int argc, char **argv)
+{
+    bool json = false, quiet = false;
+    const struct vlm_option table[] = {
+        VLM_OPTION_FLAG(0, "json", &json, "print the number of findings as JSON at the end"),
+        VLM_OPTION_FLAG('q', "quiet", &quiet, "only findings"),
+    };
+    const struct vlm_tool tool = {
+        .name = "vlm-shard verify",
+        .synopsis = "OUT",
+        .summary =
+            "Checks every byte, record and count of a shard set against its manifest. One line "
+            "for\neach finding; exit status 5 when there is any.",
+        .examples = "  vlm-shard verify out\n",
+        .options = table,
+        .n_options = VLM_COUNTOF(table),
+        .json = &json,
+        .quiet = &quiet,
+    };
+    struct vlm_err err = { 0 };
+    uint64_t findings = 0;
+    int rc = vlm_options_parse(&tool, &argc, argv, &err);
+    if (rc == VLM_OK && argc != 2)
+        rc = vlm_fail(&err, VLM_EUSAGE, "give one shard set to verify");
+    if (rc == VLM_OK)
+        rc = vlm_verify(argv[1], print_finding, NULL, &findings, &err);
+    if (rc == VLM_OK && json)
+        printf("{\"findings\": %" PRIu64 "}\n", findings);
+    else if (rc == VLM_OK && !findings && !quiet)
+        fprintf(stderr, "vlm-shard: '%s' is whole\n", argv[1]);
+    int ended = vlm_tool_end(&tool, rc, &err);
+    return ended ? ended : findings ? VLM_EXIT_DIFFERS : VLM_EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    const char *verb = argc > 1 ? argv[1] : "";
+    if (!strcmp(verb, "worker"))
+        return vlm_worker_main();
+    if (!strcmp(verb, "verify-part") && argc == 5)
+        return vlm_verify_part_main(argv[2], argv[3], argv[4]);
+    if (!strcmp(verb, "verify"))
+        return verify_main(argc - 1, argv + 1);
+    if (!strcmp(verb, "build"))
+        return build_main(argc - 1, argv + 1);
+    return build_main(argc, argv);
+}
