@@ -1,0 +1,2 @@
+echo >file
+vlm-make-crawl -n 3 -o file/crawl

@@ -1,0 +1,1 @@
+VLM_MAKE_CRAWL_PAGES=many vlm-make-crawl -o crawl

@@ -1,0 +1,1 @@
+vlm-make-crawl -o crawl more

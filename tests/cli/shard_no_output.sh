@@ -1,0 +1,1 @@
+vlm-shard crawl.warc.gz

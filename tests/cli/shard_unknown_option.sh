@@ -1,0 +1,1 @@
+vlm-shard crawl --thraeds 3 -o out

@@ -1,0 +1,39 @@
+/* vlm_bench_main.c - vlm-bench: the loops that `make bench` times beside those of others. */
+#include "base/vlm.h"
+
+#include "tools/bench_html.h"
+#include "tools/bench_image.h"
+#include "tools/bench_pages.h"
+#include "tools/bench_warc.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} verbs[] = {
+    { "warc", vlm_bench_warc, "[-n N] FILE...     read every record, bodies included" },
+    { "pages", vlm_bench_pages,
+      "FILE...            decoded pages of crawls and HTML files, for html" },
+    { "html", vlm_bench_html,
+      "PAGES [PASSES]     pages to documents, beside a bare libxml2 SAX parse" },
+    { "image", vlm_bench_image, "FILE...            image files to squares" },
+};
+
+static void print_help(FILE *out)
+{
+    fprintf(out, "usage: vlm-bench VERB ...\n\nTimes one stage and prints a JSON line.\n\n");
+    for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
+        fprintf(out, "  %-6s  %s\n", verbs[i].name, verbs[i].help);
+    fprintf(out, "\n`make bench` runs them all beside their peers.\n");
+}
+
+int main(int argc, char **argv)
+{
+    const char *verb = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
+        if (!strcmp(verb, verbs[i].name))
+            return verbs[i].run(argc - 1, argv + 1);
+    bool asked = !strcmp(verb, "--help") || !strcmp(verb, "-h");
+    print_help(asked ? stdout : stderr);
+    return asked ? VLM_EXIT_DONE : VLM_EXIT_USAGE;
+}
