@@ -25,9 +25,11 @@ static bool boxes_touch(const struct scene_object *a, const struct scene_object 
 
 static bool in_place(const struct scene *scene, const struct scene_object *object)
 {
-    /* Thirds of the picture; large shapes in a corner may reach into the middle by a little. */
+    /* Thirds of the square in the middle, which is what a centre crop leaves; large shapes in a corner may reach into the middle by a little. */
     double slack = object->size == SIZE_LARGE ? .09 : 0;
-    double x = object->x / scene->width, y = object->y / scene->height;
+    double side = VLM_MIN(scene->width, scene->height);
+    double x = (object->x - (scene->width - side) / 2) / side;
+    double y = (object->y - (scene->height - side) / 2) / side;
     unsigned column = object->place % 3, row = object->place / 3;
     bool fits_x = column == 0   ? x < .34 + slack
                   : column == 1 ? fabs(x - .5) < .12
@@ -48,9 +50,10 @@ static void test_objects_are_inside(void **state)
         for (size_t j = 0; j < scene.n_objects; j++) {
             const struct scene_object *object = &scene.object[j];
             assert_true(object->radius >= 8);
-            assert_true(object->x - object->radius >= 0 && object->y - object->radius >= 0);
-            assert_true(object->x + object->radius <= scene.width);
-            assert_true(object->y + object->radius <= scene.height);
+            double side = VLM_MIN(scene.width, scene.height);
+            double reach = side / 2 - object->radius;
+            assert_true(fabs(object->x - scene.width / 2.) <= reach);
+            assert_true(fabs(object->y - scene.height / 2.) <= reach);
         }
     }
 }

@@ -101,6 +101,18 @@ static double short_side(const struct scene *scene)
     return VLM_MIN(scene->width, scene->height);
 }
 
+/* Objects stand on a stage, the square in the middle: models see the centre crop, and the words must be
+ * true of it too. These give the share of the stage for a place in the picture. */
+static double stage_x(const struct scene *scene, double x)
+{
+    return (x - (scene->width - short_side(scene)) / 2) / short_side(scene);
+}
+
+static double stage_y(const struct scene *scene, double y)
+{
+    return (y - (scene->height - short_side(scene)) / 2) / short_side(scene);
+}
+
 static double jitter(struct vlm_random *random, double most)
 {
     return most * (2 * vlm_random_unit(random) - 1);
@@ -113,16 +125,16 @@ static double radius_of(const struct scene *scene, enum scene_size size, struct 
     return short_side(scene) * share[size] * (1 + jitter(random, .06));
 }
 
-/* Adds an object around (x, y), shares of width and height, moved inside the picture. */
+/* Adds an object around (x, y), shares of the stage, moved inside it. */
 static struct scene_object *add_object(struct scene *scene, enum scene_shape shape,
                                        enum scene_colour colour, double x, double y, double radius)
 {
     VLM_BUG_IF(scene->n_objects == SCENE_OBJECTS_MAX);
     struct scene_object *object = &scene->object[scene->n_objects++];
-    double edge = radius + (scene->frame ? 10 : 3);
+    double side = short_side(scene), edge = radius + (scene->frame ? 10 : 3);
     *object = (struct scene_object){ .shape = shape, .colour = colour, .radius = radius };
-    object->x = fmin(fmax(x * scene->width, edge), scene->width - edge);
-    object->y = fmin(fmax(y * scene->height, edge), scene->height - edge);
+    object->x = (scene->width - side) / 2 + fmin(fmax(x * side, edge), side - edge);
+    object->y = (scene->height - side) / 2 + fmin(fmax(y * side, edge), side - edge);
     return object;
 }
 
@@ -203,8 +215,7 @@ static void make_many(struct scene *scene, struct vlm_random *random)
     unsigned n = (unsigned)(lines == 2 ? vlm_random_between(random, 2, 4)
                                        : vlm_random_between(random, 2, 6));
     unsigned third = (unsigned)vlm_random_below(random, 3);
-    double along = row ? scene->width : scene->height, across = row ? scene->height : scene->width;
-    double radius = fmin(.36 * along / n, (lines == 2 ? .17 : .16) * across);
+    double radius = fmin(.36 / n, lines == 2 ? .17 : .16) * short_side(scene);
     enum scene_shape shape = any_shape(random);
     enum scene_colour colour = new_colour(scene, random);
     double shift = jitter(random, .02);
@@ -233,7 +244,7 @@ static void make_overlap(struct scene *scene, struct vlm_random *random)
         shape = SHAPE_DIAMOND;
     double x = back->x + side * .5 * radius, y = back->y + up * .5 * radius;
     struct scene_object *object =
-        add_object(scene, shape, new_colour(scene, random), x / scene->width, y / scene->height,
+        add_object(scene, shape, new_colour(scene, random), stage_x(scene, x), stage_y(scene, y),
                    radius_of(scene, SIZE_MEDIUM, random));
     object->size = SIZE_MEDIUM;
     object->place = (enum scene_place)((up < 0 ? 0 : 6) + (side < 0 ? 0 : 2));
@@ -249,8 +260,8 @@ static void make_inside(struct scene *scene, struct vlm_random *random)
     object->size = SIZE_LARGE;
     object->place = PLACE_CENTRE;
     shape = other_shape(scene, random);
-    x = object->x / scene->width;
-    y = object->y / scene->height;
+    x = stage_x(scene, object->x);
+    y = stage_y(scene, object->y);
     object = add_object(scene, shape, new_colour(scene, random), x, y,
                         radius_of(scene, SIZE_SMALL, random) * 1.1);
     object->size = SIZE_SMALL;
@@ -276,6 +287,9 @@ void scene_make(struct scene *scene, struct vlm_random *random)
     scene->width = (uint32_t)vlm_random_between(random, SCENE_WIDTH_MIN, SCENE_WIDTH_MAX);
     scene->height = (uint32_t)vlm_random_between(random, SCENE_HEIGHT_MIN, SCENE_HEIGHT_MAX);
     choose_background(scene, random);
+    if (scene->frame) /* a crop must not cut the frame off */
+        scene->width = scene->height =
+            VLM_MAX((uint32_t)SCENE_WIDTH_MIN, VLM_MIN(scene->width, scene->height));
     switch (scene->layout) {
     case LAYOUT_ONE: {
         enum scene_size size = (enum scene_size)vlm_random_below(random, SIZES);
