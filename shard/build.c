@@ -55,6 +55,28 @@ static int parse_max_bad(const char *text, uint64_t all, uint64_t *limit, struct
     return VLM_OK;
 }
 
+/* Exit status of a finished set: too many bad inputs, nothing produced, or done. */
+static int judge(const struct vlm_buffer *text, const char *max_bad, int *status,
+                 struct vlm_err *err)
+{
+    json_object *report = NULL;
+    uint64_t allowed;
+    int rc = vlm_json_parse(&report, (const char *)text->data, text->size, err);
+    json_object *records = json_object_object_get(report, "records");
+    json_object *documents = json_object_object_get(report, "documents");
+    uint64_t damaged = json_object_get_uint64(json_object_object_get(records, "damaged"));
+    uint64_t in = json_object_get_uint64(json_object_object_get(records, "in"));
+    if (rc == VLM_OK)
+        rc = parse_max_bad(max_bad, in + damaged, &allowed, err);
+    if (rc == VLM_OK)
+        *status = damaged > allowed ? VLM_EXIT_BAD_INPUT
+                  : json_object_get_uint64(json_object_object_get(documents, "kept")) == 0
+                      ? VLM_EXIT_NOTHING
+                      : VLM_EXIT_DONE;
+    json_object_put(report);
+    return rc;
+}
+
 /* The work folder -------------------------------------------------------------------------------- */
 
 static int open_folder(struct build *build, struct vlm_err *err)
@@ -196,9 +218,7 @@ static int write_manifest(struct build *build, struct vlm_buffer *report, struct
 static int run_phases(struct build *build, struct vlm_buffer *report, int *status,
                       struct vlm_err *err)
 {
-    uint64_t allowed;
     int signal_number = 0;
-    const struct vlm_ledger *ledger = &build->report.ledger;
     int rc = check_plan(build, err);
     if (rc == VLM_OK)
         rc = vlm_pool_run(&build->plan, build->folder, build->options, tell_units, build,
@@ -215,14 +235,6 @@ static int run_phases(struct build *build, struct vlm_buffer *report, int *statu
     vlm_progress_end(&build->progress);
     if (rc == VLM_ELIMIT)
         return vlm_append(err, "; make room and run the same command to go on");
-    if (rc < 0)
-        return rc;
-    uint64_t damaged = vlm_ledger_damaged(ledger);
-    rc =
-        parse_max_bad(build->options->max_bad, vlm_ledger_records(ledger) + damaged, &allowed, err);
-    *status = damaged > allowed                        ? VLM_EXIT_BAD_INPUT
-              : vlm_ledger_documents_kept(ledger) == 0 ? VLM_EXIT_NOTHING
-                                                       : VLM_EXIT_DONE;
     return rc;
 }
 
@@ -287,6 +299,8 @@ int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options
         rc = run_phases(&build, report, status, err);
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
+    if (rc == VLM_OK)
+        rc = judge(report, options->max_bad, status, err);
     for (size_t i = 0; i < build.report.n_parts; i++)
         free(build.report.parts[i].blocks);
     free(build.report.parts);

@@ -329,13 +329,25 @@ static bool skip_page(struct vlm_ingest *ingest, enum vlm_skip reason)
     return true;
 }
 
+/* A head without a document: older captures of the URL are duplicates of a page that has opted out. */
+static int opt_page_out(struct vlm_ingest *ingest, const struct vlm_record *record,
+                        struct vlm_err *err)
+{
+    const char *url = record->uri ? record->uri : "";
+    struct vlm_document_head head = {
+        .url = vlm_url_key(&ingest->canonical, url, strlen(url)),
+        .date = vlm_date_seconds(record->date),
+    };
+    skip_page(ingest, VLM_SKIP_OPT_OUT);
+    vlm_buffer_reset(&ingest->stored);
+    return vlm_unit_add_document(&ingest->unit, &ingest->stored, &head, NULL, err);
+}
+
 /* What can be said of a page before it is parsed; the first reason counts. */
 static bool refuse_page(struct vlm_ingest *ingest, const struct vlm_http *http)
 {
     if (http->status && http->status != 200)
         return skip_page(ingest, VLM_SKIP_HTTP_STATUS);
-    if (http->opt_out & VLM_OPT_OUT_NOAI)
-        return skip_page(ingest, VLM_SKIP_OPT_OUT);
     if (http->error == VLM_BODY_ENCODING || http->error == VLM_BODY_BOMB)
         return skip_page(ingest, VLM_SKIP_NOT_DECODED);
     if (http->digest == VLM_DIGEST_MISMATCH && ingest->work->options.digest == VLM_DIGEST_STRICT)
@@ -357,6 +369,8 @@ static int ingest_page(struct vlm_ingest *ingest, const struct vlm_record *recor
     ledger(ingest)->documents_in++;
     if (refuse_page(ingest, http))
         return VLM_OK;
+    if (http->opt_out & VLM_OPT_OUT_NOAI)
+        return opt_page_out(ingest, record, err);
     int rc = plain_text
                  ? vlm_page_from_text(&document, ingest->parser, &in, &ingest->arena, err)
                  : vlm_page_parse(&document, ingest->parser, &in, &ingest->arena, &opt_out, err);
@@ -366,7 +380,7 @@ static int ingest_page(struct vlm_ingest *ingest, const struct vlm_record *recor
     if (rc == VLM_SKIP)
         skip_page(ingest, VLM_SKIP_TOO_LARGE);
     else if (opt_out & VLM_OPT_OUT_NOAI)
-        skip_page(ingest, VLM_SKIP_OPT_OUT);
+        return opt_page_out(ingest, record, err);
     else if (!document->n_images && !has_text(document))
         skip_page(ingest, VLM_SKIP_EMPTY);
     else

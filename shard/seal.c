@@ -391,7 +391,7 @@ static int seal_document(struct seal *seal, struct vlm_unit *unit,
         seal->places[i] = (struct place){ 0 };
     }
     int rc = gather_verdicts(seal, err);
-    if (rc == VLM_OK && !is_dropped(seal, head))
+    if (rc == VLM_OK && head->size && !is_dropped(seal, head))
         rc = keep_document(seal, unit, head, err);
     if (rc == VLM_OK && seal->next_drop == seal->document) {
         rc = vlm_join_next_drop(&seal->join, &seal->next_drop, err);

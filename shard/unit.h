@@ -43,7 +43,8 @@ struct vlm_reference {
     struct vlm_key candidate[VLM_IMAGE_CANDIDATES_MAX];
 };
 
-/* A document of the unit, as far as the rules that need the whole crawl must know it. */
+/* A document of the unit, as far as the rules that need the whole crawl must know it. Size 0: there is no
+ * document, only the fact that this capture of the URL has opted out. */
 struct vlm_document_head {
     uint64_t position; /* of the stored document in the unit file */
     uint32_t size;

@@ -24,12 +24,16 @@ static const char build_examples[] =
     "  zcat crawl.warc.gz | vlm-shard - -o out --json | jq .documents\n";
 
 /* What a person wants to know at the end; --json prints everything. */
-static void print_summary(const char *output, const struct vlm_buffer *text, int status)
+static void print_summary(const char *output, const struct vlm_buffer *text, bool verbose,
+                          int status)
 {
     json_object *report = NULL;
     struct vlm_err err;
-    if (vlm_json_parse(&report, (const char *)text->data, text->size, &err) == VLM_OK)
+    if (vlm_json_parse(&report, (const char *)text->data, text->size, &err) == VLM_OK) {
         vlm_print_report(stderr, report);
+        if (verbose)
+            vlm_print_parts(stderr, report);
+    }
     json_object_put(report);
     if (status == VLM_EXIT_NOTHING)
         fprintf(stderr, "vlm-shard: '%s' is empty: no document was kept\n", output);
@@ -77,7 +81,7 @@ static int build_main(int argc, char **argv)
                           "how progress is shown"),
         VLM_OPTION_FLAG(0, "json", &options.json, "print the report as one JSON object"),
         VLM_OPTION_FLAG('q', "quiet", &options.quiet, "no progress"),
-        VLM_OPTION_FLAG('v', "verbose", &options.verbose, "say more"),
+        VLM_OPTION_FLAG('v', "verbose", &options.verbose, "list the parts and what they cost"),
     };
     const struct vlm_tool tool = {
         .name = "vlm-shard",
@@ -105,7 +109,7 @@ static int build_main(int argc, char **argv)
     if (rc == VLM_OK && options.json)
         printf("%.*s\n", (int)report.size, (const char *)report.data);
     if (rc == VLM_OK && !options.quiet)
-        print_summary(options.output, &report, status);
+        print_summary(options.output, &report, options.verbose, status);
     vlm_buffer_release(&report);
     int ended = vlm_tool_end(&tool, rc, &err);
     return ended && rc != VLM_ESTOPPED ? ended : status;

@@ -65,3 +65,19 @@ void vlm_print_report(FILE *out, json_object *report)
     print_reasons(out, "; ", json_object_object_get(images, "references"));
     fprintf(out, "\n");
 }
+
+void vlm_print_parts(FILE *out, json_object *report)
+{
+    json_object *parts = json_object_object_get(report, "parts");
+    size_t n = json_object_is_type(parts, json_type_array) ? json_object_array_length(parts) : 0;
+    for (size_t i = 0; i < n; i++) {
+        json_object *part = json_object_array_get_idx(parts, i);
+        fprintf(out, "%s  %" PRId64 " documents  %" PRId64 " images  sha256 %s\n",
+                json_object_get_string(json_object_object_get(part, "name")),
+                number(part, "documents"), number(part, "images"),
+                json_object_get_string(json_object_object_get(part, "sha256")));
+    }
+    fprintf(out, "%-12s%.1f s, %.1f MiB at the peak, over all processes\n", "cost",
+            json_object_get_double(json_object_object_get(report, "seconds")),
+            (double)number(report, "peak_rss") / (1 << 20));
+}

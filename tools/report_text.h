@@ -8,4 +8,7 @@
  * join. report is the object that --json prints. */
 void vlm_print_report(FILE *out, json_object *report);
 
+/* A line for each part with its counts and SHA-256, then seconds and peak memory. */
+void vlm_print_parts(FILE *out, json_object *report);
+
 #endif
