@@ -66,11 +66,11 @@ static size_t find_reserved(const char *p, size_t n, size_t from)
 void vlm_flow_end(struct vlm_flow *flow)
 {
     struct vlm_buffer *out = flow->out;
-    if (!flow->guard || out->failed)
-        return;
     size_t n = out->size - flow->unguarded;
+    if (!flow->guard || out->failed || !n)
+        return;
     const char *text = (const char *)out->data + flow->unguarded;
-    size_t at = n ? find_reserved(text, n, 0) : n;
+    size_t at = find_reserved(text, n, 0);
     if (at < n) {
         char *copy = malloc(n);
         if (!copy) {
