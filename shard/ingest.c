@@ -45,12 +45,6 @@ void vlm_ingest_release(struct vlm_ingest *ingest)
     free(ingest->square);
 }
 
-void vlm_ingest_damage(struct vlm_ingest *ingest, const struct vlm_record *record)
-{
-    ledger(ingest)->damaged[record->error]++;
-    ledger(ingest)->bytes_damaged += record->length;
-}
-
 struct vlm_key vlm_url_key(struct vlm_buffer *scratch, const char *url, size_t n)
 {
     char name[VLM_DATA_NAME_SIZE];
@@ -313,7 +307,8 @@ static int add_document(struct vlm_ingest *ingest, struct vlm_document *document
     if (rc < 0)
         return rc;
     struct vlm_document_head head = {
-        .url = vlm_url_key(&ingest->canonical, document->url, strlen(document->url)),
+        .url = record->uri ? vlm_url_key(&ingest->canonical, document->url, strlen(document->url))
+                           : (struct vlm_key){ { 0 } },
         .date = vlm_date_seconds(record->date),
         .words = count_words(document),
         .n_references = (uint32_t)document->n_images,
@@ -454,6 +449,22 @@ static int ingest_payload(struct vlm_ingest *ingest, struct vlm_capture *capture
     if (record->type == VLM_RECORD_CONVERSION && kind == VLM_PAYLOAD_TEXT)
         return ingest_page(ingest, record, &http, true, err);
     return VLM_OK;
+}
+
+void vlm_ingest_damage(struct vlm_ingest *ingest, const struct vlm_record *record)
+{
+    ledger(ingest)->damaged[record->error]++;
+    ledger(ingest)->bytes_damaged += record->length;
+    if (record->error != VLM_DAMAGE_CRASH || !record->uri)
+        return;
+    /* Pages that show it learn why it is not there. */
+    struct vlm_capture capture = {
+        .key = vlm_url_key(&ingest->canonical, record->uri, strlen(record->uri)),
+        .date = vlm_date_seconds(record->date),
+        .kind = VLM_CAPTURE_IMAGE,
+        .status = VLM_IMAGE_WORKER_CRASH,
+    };
+    vlm_unit_add_capture(&ingest->unit, &capture);
 }
 
 int vlm_ingest_record(struct vlm_ingest *ingest, const struct vlm_record *record,

@@ -89,6 +89,7 @@ bool vlm_status_is_joined(enum vlm_image_status status)
     case VLM_IMAGE_REDIRECT:
     case VLM_IMAGE_REVISIT:
     case VLM_IMAGE_NO_URL:
+    case VLM_IMAGE_WORKER_CRASH:
         return false;
     default:
         return true;
