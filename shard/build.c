@@ -134,6 +134,38 @@ static int check_plan(struct build *build, struct vlm_err *err)
     return rc;
 }
 
+/* Beginning, end and size of the inputs are in the plan; a change in the middle shows in their times. */
+static int check_times(struct build *build, struct vlm_err *err)
+{
+    struct vlm_buffer was = { 0 };
+    char now[17], *path = vlm_path_join(build->folder, "times");
+    snprintf(now, sizeof(now), "%016" PRIx64, build->plan.times);
+    int rc = access(path, F_OK) < 0 ? vlm_file_write(path, now, 16, err)
+                                    : vlm_file_read(&was, path, 16, err);
+    if (rc == VLM_OK && was.data && (was.size != 16 || memcmp(was.data, now, 16)))
+        rc = vlm_fail(err, VLM_EUSAGE,
+                      "an input has changed since '%s' was begun: delete '%s' to begin again",
+                      build->options->output, build->folder);
+    vlm_buffer_release(&was);
+    free(path);
+    return rc;
+}
+
+/* A finished set that has lost a part is not finished. */
+static int check_parts(const char *output, const struct vlm_manifest *manifest, struct vlm_err *err)
+{
+    int rc = VLM_OK;
+    for (size_t i = 0; rc == VLM_OK && i < manifest->n_parts; i++) {
+        struct stat about;
+        char *path = vlm_path_join(output, manifest->parts[i].name);
+        if (stat(path, &about) < 0 || (uint64_t)about.st_size != manifest->parts[i].size)
+            rc = vlm_fail(err, VLM_EDIFFER,
+                          "'%s' is missing or damaged: delete '%s' to build again", path, output);
+        free(path);
+    }
+    return rc;
+}
+
 /* A finished set: the same plan means that there is nothing to do. */
 static int check_finished(struct build *build, struct vlm_buffer *report, bool *finished,
                           struct vlm_err *err)
@@ -149,6 +181,8 @@ static int check_finished(struct build *build, struct vlm_buffer *report, bool *
         if (rc == VLM_OK && !json_object_equal(manifest.plan, is))
             rc = vlm_plan_compare(was, strlen(was), &build->plan, build->options->output, err);
         json_object_put(is);
+        if (rc == VLM_OK)
+            rc = check_parts(build->options->output, &manifest, err);
         vlm_buffer_text(report, json_object_to_json_string_ext(manifest.report,
                                                                JSON_C_TO_STRING_SPACED |
                                                                    JSON_C_TO_STRING_NOSLASHESCAPE));
@@ -221,6 +255,8 @@ static int run_phases(struct build *build, struct vlm_buffer *report, int *statu
     int signal_number = 0;
     int rc = check_plan(build, err);
     if (rc == VLM_OK)
+        rc = check_times(build, err);
+    if (rc == VLM_OK)
         rc = vlm_pool_run(&build->plan, build->folder, build->options, tell_units, build,
                           &build->pool, &signal_number, err);
     if (rc == VLM_OK)
@@ -289,7 +325,7 @@ int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options
     rc = make_plan(&build, paths, n_paths, err);
     if (rc == VLM_OK)
         rc = check_finished(&build, report, &finished, err);
-    if (rc == VLM_OK && finished && build.lock >= 0) /* made for standard input only */
+    if (rc == VLM_OK && finished) /* made for standard input, or left by a late kill */
         rc = vlm_folder_delete(build.folder, err);
     if (rc == VLM_OK && !finished && build.lock < 0)
         rc = open_folder(&build, err);

@@ -198,6 +198,12 @@ int vlm_join_next_verdict(struct vlm_join *join, struct vlm_verdict *verdict, st
     return VLM_OK;
 }
 
+static bool is_set(const struct vlm_key *key)
+{
+    static const struct vlm_key none;
+    return memcmp(key->byte, none.byte, VLM_KEY_SIZE) != 0;
+}
+
 /* Reading the units ------------------------------------------------------------------------------ */
 
 static int take_documents(struct work *work, struct vlm_unit *unit, struct vlm_err *err)
@@ -210,7 +216,8 @@ static int take_documents(struct work *work, struct vlm_unit *unit, struct vlm_e
         uint8_t record[URL_SIZE], *at = put_bytes(record, head.url.byte, VLM_KEY_SIZE);
         at = put(at, ~head.date, 8); /* the newest first */
         put(at, document, 8);
-        rc = vlm_sorter_add(work->urls, record, err);
+        /* Pages without a URL are no duplicates of each other. */
+        rc = is_set(&head.url) ? vlm_sorter_add(work->urls, record, err) : VLM_OK;
         for (size_t i = 0; rc == VLM_OK && i < head.n_references; i++)
             for (size_t k = 0; rc == VLM_OK && k < references[i].n_candidates; k++)
                 rc = add_wish(work->wishes,
@@ -263,6 +270,8 @@ static int take_unit(struct work *work, const char *path, uint64_t plan, uint32_
     if (rc < 0)
         return rc;
     rc = vlm_unit_read_index(&unit, err);
+    if (rc == VLM_EDIFFER)
+        rc = vlm_wrap(err, "'%s' has gone bad, delete it and run again", path);
     if (rc == VLM_OK)
         rc = take_documents(work, &unit, err);
     if (rc == VLM_OK)
@@ -313,35 +322,48 @@ static unsigned rank(const struct vlm_capture *capture)
     }
 }
 
-static uint64_t distance(uint64_t a, uint64_t b)
+/* Leaves only the captures of the best rank: the others are never chosen. */
+static void keep_best(struct work *work)
 {
-    return a > b ? a - b : b - a;
+    unsigned best = UINT_MAX;
+    size_t kept = 0;
+    for (size_t i = 0; i < work->n_group; i++)
+        best = VLM_MIN(best, rank(&work->group[i].capture));
+    for (size_t i = 0; i < work->n_group; i++)
+        if (rank(&work->group[i].capture) == best)
+            work->group[kept++] = work->group[i];
+    work->n_group = kept;
 }
 
-/* The group is in the order (date, number), so the first of equals stays. */
+/* The first of the group at this date or later; n_group when there is none. */
+static size_t first_since(const struct work *work, uint64_t date)
+{
+    size_t low = 0, high = work->n_group;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (work->group[middle].capture.date < date)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The nearest date wins, then the earliest in the crawl; the group is in the order (date, number). */
 static const struct offer *choose(const struct work *work, const struct wish *wish)
 {
-    const struct offer *best = NULL;
-    for (size_t i = 0; i < work->n_group; i++) {
-        const struct offer *offer = &work->group[i];
-        if (!best || rank(&offer->capture) < rank(&best->capture)) {
-            best = offer;
-            continue;
-        }
-        if (rank(&offer->capture) > rank(&best->capture))
-            continue;
-        uint64_t old = distance(best->capture.date, wish->date);
-        uint64_t new = distance(offer->capture.date, wish->date);
-        if (new < old || (new == old && offer->number < best->number))
-            best = offer;
-    }
-    return best;
-}
-
-static bool is_set(const struct vlm_key *key)
-{
-    static const struct vlm_key none;
-    return memcmp(key->byte, none.byte, VLM_KEY_SIZE) != 0;
+    size_t at = first_since(work, wish->date);
+    const struct offer *after = at < work->n_group ? &work->group[at] : NULL;
+    if (at == 0)
+        return after;
+    const struct offer *before = &work->group[first_since(work, work->group[at - 1].capture.date)];
+    if (!after)
+        return before;
+    uint64_t to_after = after->capture.date - wish->date;
+    uint64_t to_before = wish->date - before->capture.date;
+    if (to_after != to_before)
+        return to_after < to_before ? after : before;
+    return after->number < before->number ? after : before;
 }
 
 /* Follows a redirect or revisit: new wishes for the next round, or the verdict that it leads nowhere. */
@@ -418,6 +440,7 @@ static int advance(struct work *work, struct offer *ahead, int *have, const stru
             return rc;
         *have = next_offer(work->offers, ahead, err);
     }
+    keep_best(work);
     return *have < 0 ? *have : VLM_OK;
 }
 

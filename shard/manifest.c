@@ -179,9 +179,30 @@ static void write_blocks(struct vlm_json *json, const struct vlm_part_info *part
     vlm_json_close(json, '}');
 }
 
+/* The last member: XXH3-64 of all the bytes before it, in hexadecimal. */
+static const char check_member[] = ", \"check\": \"";
+enum { CHECK_SIZE = sizeof(check_member) - 1 + 16 + 3 }; /* and "}, newline */
+
+static void add_check(struct vlm_buffer *out, size_t begin)
+{
+    uint64_t check = out->failed ? 0 : vlm_xxh3(out->data + begin, out->size - begin);
+    vlm_buffer_printf(out, "%s%016" PRIx64 "\"}\n", check_member, check);
+}
+
+static bool check_is_right(const char *text, size_t n)
+{
+    char expected[CHECK_SIZE + 1];
+    if (n < CHECK_SIZE)
+        return false;
+    snprintf(expected, sizeof(expected), "%s%016" PRIx64 "\"}\n", check_member,
+             vlm_xxh3(text, n - CHECK_SIZE));
+    return !memcmp(text + n - CHECK_SIZE, expected, CHECK_SIZE);
+}
+
 void vlm_manifest_write(struct vlm_buffer *out, const struct vlm_run_report *report,
                         const struct vlm_buffer *plan, uint64_t generation)
 {
+    size_t begin = out->size;
     struct vlm_json json = { .out = out };
     vlm_json_open(&json, '{');
     vlm_json_member_string(&json, "format", VLM_SET_FORMAT);
@@ -197,8 +218,7 @@ void vlm_manifest_write(struct vlm_buffer *out, const struct vlm_run_report *rep
     for (size_t i = 0; i < report->n_parts; i++)
         write_blocks(&json, &report->parts[i]);
     vlm_json_close(&json, ']');
-    vlm_json_close(&json, '}');
-    vlm_buffer_byte(out, '\n');
+    add_check(out, begin);
 }
 
 /* Reading ---------------------------------------------------------------------------------------- */
@@ -257,6 +277,8 @@ int vlm_manifest_read(struct vlm_manifest *manifest, const char *folder, struct 
                             folder)
                  : vlm_file_read(&text, path, MANIFEST_MAX, err);
     free(path);
+    if (rc == VLM_OK && !check_is_right((const char *)text.data, text.size))
+        rc = vlm_fail(err, VLM_EDIFFER, "its checksum differs from its content");
     if (rc == VLM_OK)
         rc = vlm_json_parse(&manifest->root, (const char *)text.data, text.size, err);
     vlm_buffer_release(&text);

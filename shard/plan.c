@@ -25,6 +25,7 @@ struct found {
     char *path;
     enum vlm_dump_format format;
     uint64_t size, check;
+    uint64_t time; /* of its last change, in nanoseconds; 0: of no account */
     bool images_only;
 };
 
@@ -32,6 +33,7 @@ struct search {
     struct found *found;
     size_t n_found, capacity;
     char *common; /* folder above everything so far, "" = none yet known */
+    char *output; /* the folder that is written, no input although it may be among them; or NULL */
 };
 
 static int out_of_memory(struct vlm_err *err)
@@ -78,6 +80,7 @@ static int describe(struct found *file, struct vlm_err *err)
         return rc;
     }
     file->size = (uint64_t)stat.st_size;
+    file->time = (uint64_t)stat.st_mtim.tv_sec * 1000000000u + (uint64_t)stat.st_mtim.tv_nsec;
     size_t head = (size_t)VLM_MIN(file->size, (uint64_t)CHECK_BYTES);
     size_t tail = (size_t)VLM_MIN(file->size - head, (uint64_t)CHECK_BYTES);
     int rc = vlm_pread_all(fd, bytes, head, 0, file->path, err);
@@ -116,8 +119,15 @@ static int compare_names(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-/* Regular files below folder; names that begin with a dot, and what symbolic links point to outside, are
- * left out. */
+static bool is_link_to_file(const FTSENT *entry)
+{
+    struct stat about;
+    return entry->fts_info == FTS_SL && stat(entry->fts_path, &about) == 0 &&
+           S_ISREG(about.st_mode);
+}
+
+/* Files below folder, through links too; names that begin with a dot and links to folders, which may lead
+ * in circles, are left out. */
 static int walk(struct search *search, char *folder, bool images_only, struct vlm_err *err)
 {
     char *roots[] = { folder, NULL };
@@ -126,9 +136,10 @@ static int walk(struct search *search, char *folder, bool images_only, struct vl
         return vlm_fail_errno(err, errno, "cannot read the folder '%s'", folder);
     int rc = VLM_OK;
     for (FTSENT *entry; rc == VLM_OK && (entry = fts_read(tree));) {
-        if (entry->fts_level > 0 && entry->fts_name[0] == '.')
+        bool is_output = search->output && !strcmp(entry->fts_path, search->output);
+        if (entry->fts_level > 0 && (entry->fts_name[0] == '.' || is_output))
             fts_set(tree, entry, FTS_SKIP);
-        else if (entry->fts_info == FTS_F)
+        else if (entry->fts_info == FTS_F || is_link_to_file(entry))
             rc = add_found(search, entry->fts_path, images_only, err);
         else if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
             rc = vlm_fail_errno(err, entry->fts_errno, "cannot read the folder '%s'",
@@ -261,6 +272,8 @@ static int make_inputs(struct vlm_plan *plan, struct search *search, struct vlm_
     qsort(plan->inputs, plan->n_inputs, sizeof(*plan->inputs), compare_inputs);
     for (size_t i = 0; i < plan->n_inputs; i++)
         plan->bytes += plan->inputs[i].size;
+    for (size_t i = 0; i < search->n_found; i++)
+        plan->times = vlm_xxh3_chain(plan->times, search->found[i].time);
     return rc;
 }
 
@@ -339,16 +352,21 @@ static void release_search(struct search *search)
         free(search->found[i].path);
     free(search->found);
     free(search->common);
+    free(search->output);
 }
 
 int vlm_plan_make(struct vlm_plan *plan, char *const *paths, size_t n_paths, const char *stdin_path,
                   const struct vlm_build_options *options, struct vlm_err *err)
 {
-    struct search search = { 0 };
+    struct search search = { .output = realpath(options->output, NULL) };
     int rc = VLM_OK;
     *plan = (struct vlm_plan){ 0 };
-    for (size_t i = 0; i < n_paths && rc == VLM_OK; i++)
-        rc = add_path(&search, strcmp(paths[i], "-") ? paths[i] : stdin_path, false, err);
+    for (size_t i = 0; i < n_paths && rc == VLM_OK; i++) {
+        bool spooled = !strcmp(paths[i], "-");
+        rc = add_path(&search, spooled ? stdin_path : paths[i], false, err);
+        if (rc == VLM_OK && spooled) /* copied anew by every run */
+            search.found[search.n_found - 1].time = 0;
+    }
     if (rc == VLM_OK && options->images)
         rc = add_path(&search, options->images, true, err);
     if (rc == VLM_OK)

@@ -36,6 +36,7 @@ struct vlm_plan {
     uint64_t bytes;         /* of all inputs */
     struct vlm_buffer text; /* JSON object, one line */
     uint64_t check;         /* of the text */
+    uint64_t times;         /* checksum of the inputs' times of change; not in the text */
 };
 
 /* Looks at every path (files, folders, "-" already spooled to stdin_path) and sniffs what it is. Fails

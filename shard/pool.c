@@ -228,6 +228,7 @@ static int start(struct pool *pool, struct slot *slot, size_t index, struct vlm_
     int rc = map_page(slot, err);
     if (rc < 0)
         return rc;
+    slot->page->offset = UINT64_MAX; /* a death before the first item is the fault of none */
     rc = open_descriptors(&set, pool, index, err);
     set.fd[VLM_WORKER_PAGE] = slot->page_fd;
     if (rc >= 0)

@@ -158,6 +158,9 @@ static int write_images(struct seal *seal, struct vlm_err *err)
                                place->size, err);
         if (rc == VLM_OK)
             rc = vlm_stored_image_decode(&image, seal->record.data, seal->record.size, err);
+        if (rc == VLM_EDIFFER)
+            rc = vlm_wrap(err, "'%s' has gone bad, delete it and run again",
+                          seal->paths[place->unit]);
         if (rc == VLM_OK)
             rc = vlm_part_add_image(part->file, place->sha256, seal->record.data, seal->record.size,
                                     err);
@@ -365,6 +368,8 @@ static int keep_document(struct seal *seal, struct vlm_unit *unit,
         rc = vlm_unit_read(unit, &seal->record, head->position, head->size, err);
     if (rc == VLM_OK)
         rc = vlm_stored_document_join(seal->record.data, seal->record.size, seal->results, err);
+    if (rc == VLM_EDIFFER)
+        rc = vlm_wrap(err, "'%s' has gone bad, delete it and run again", unit->path);
     if (rc == VLM_OK)
         rc = vlm_part_add_document(part->file, seal->record.data, seal->record.size, err);
     if (rc == VLM_OK && part->documents == part->url_capacity) {
@@ -470,6 +475,20 @@ static int check_books(const struct seal *seal, struct vlm_err *err)
     return VLM_OK;
 }
 
+/* Parts of an earlier try that made more of them. */
+static void delete_strangers(const struct seal *seal)
+{
+    for (size_t i = seal->report->n_parts;; i++) {
+        char name[48];
+        snprintf(name, sizeof(name), "part-%05zu.lmdb", i);
+        char *path = vlm_path_join(seal->options->output, name);
+        int gone = unlink(path);
+        free(path);
+        if (gone < 0)
+            return;
+    }
+}
+
 static int prepare(struct seal *seal, struct vlm_err *err)
 {
     size_t n = seal->plan->n_units;
@@ -537,6 +556,8 @@ int vlm_seal_run(const struct vlm_plan *plan, const char *folder,
         rc = count_images(&seal, err);
     if (rc == VLM_OK)
         rc = check_books(&seal, err);
+    if (rc == VLM_OK)
+        delete_strangers(&seal);
     if (rc < 0 && seal.part.temporary)
         unlink(seal.part.temporary);
     release(&seal);

@@ -13,6 +13,8 @@
 #include "shard/sandbox.h"
 #include "shard/set.h"
 
+#include <dirent.h>
+#include <fnmatch.h>
 #include <spawn.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -326,6 +328,22 @@ static void check_ledger(struct report *report, const struct vlm_manifest *manif
         find(report, "manifest.json: documents: 'kept' is not the sum over the parts");
 }
 
+/* Parts that the manifest does not know: of another build, or of none. */
+static void check_strangers(struct report *report, const char *folder,
+                            const struct vlm_manifest *manifest)
+{
+    DIR *entries = opendir(folder);
+    for (struct dirent *entry; entries && (entry = readdir(entries));) {
+        bool known = fnmatch("part-*.lmdb", entry->d_name, 0) != 0;
+        for (size_t i = 0; !known && i < manifest->n_parts; i++)
+            known = !strcmp(manifest->parts[i].name, entry->d_name);
+        if (!known)
+            find(report, "%s: not in the manifest", entry->d_name);
+    }
+    if (entries)
+        closedir(entries);
+}
+
 int vlm_verify(const char *folder, vlm_finding *tell, void *context, uint64_t *findings,
                struct vlm_err *err)
 {
@@ -334,10 +352,18 @@ int vlm_verify(const char *folder, vlm_finding *tell, void *context, uint64_t *f
     int rc = vlm_manifest_read(&manifest, folder, err);
     if (rc == VLM_SKIP)
         rc = vlm_recode(err, VLM_EFAIL);
+    if (rc == VLM_EDIFFER || rc == VLM_EFORMAT) {
+        find(&report, "manifest.json: %s", err->msg);
+        *findings = report.count;
+        vlm_manifest_release(&manifest);
+        return VLM_OK;
+    }
     if (rc == VLM_OK)
         check_ledger(&report, &manifest);
     for (size_t i = 0; rc == VLM_OK && i < manifest.n_parts; i++)
         rc = check_part(&report, folder, &manifest.parts[i], err);
+    if (rc == VLM_OK)
+        check_strangers(&report, folder, &manifest);
     vlm_manifest_release(&manifest);
     *findings = report.count;
     return rc;

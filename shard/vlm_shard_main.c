@@ -9,6 +9,7 @@
 #include "shard/worker.h"
 #include "tools/report_text.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 static const char build_synopsis[] = "[build] INPUT... -o OUT [options]";
@@ -158,6 +159,7 @@ static int verify_main(int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error to report, in workers too */
     if (!strcmp(verb, "worker"))
         return vlm_worker_main();
     if (!strcmp(verb, "verify-part") && argc == 5)

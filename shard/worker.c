@@ -11,10 +11,12 @@
 #include "shard/ingest.h"
 #include "shard/sandbox.h"
 
+#include <locale.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { ADDRESS_SPACE = 3 }; /* GiB, of one worker */
@@ -192,6 +194,15 @@ static int run(const struct vlm_work *work, struct vlm_worker_page *page, struct
 {
     struct vlm_ingest ingest;
     struct vlm_dump *dump = NULL;
+    /* The calendar opens the zone's file at its first use; dates in zip files are local times, which
+     * must not depend on the machine. */
+    setenv("TZ", "UTC0", 1);
+    tzset();
+    /* Names in archives are UTF-8 and times in zip archives local ones: the same on every machine, and
+     * looked up before the box closes. */
+    setlocale(LC_CTYPE, "C.UTF-8");
+    setenv("TZ", "UTC0", 1);
+    tzset();
     int rc = vlm_ingest_init(&ingest, work, VLM_WORKER_OUTPUT, err);
     if (rc == VLM_OK && vlm_sandbox_enter(ADDRESS_SPACE * (uint64_t)VLM_GIB, err) == VLM_SKIP)
         page->unconfined = 1;

@@ -348,6 +348,26 @@ static void newest_page_of_a_url_stays(void **state)
     release(&crawl);
 }
 
+/* No URL is no key that two pages could share. */
+static void pages_without_a_url_all_stay(void **state)
+{
+    (void)state;
+    struct crawl crawl = { 0 };
+    struct vlm_unit_writer *unit = begin(&crawl);
+    struct vlm_document_head head = { .date = 5 };
+    struct vlm_buffer stored = { 0 };
+    struct vlm_err err = { 0 };
+    uint64_t document;
+    vlm_buffer_text(&stored, "page");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(vlm_unit_add_document(unit, &stored, &head, NULL, &err), VLM_OK);
+    vlm_buffer_release(&stored);
+    run(&crawl);
+    assert_int_equal(crawl.join.n_documents, 3);
+    assert_int_equal(vlm_join_next_drop(&crawl.join, &document, &err), VLM_EOF);
+    release(&crawl);
+}
+
 /* With almost no memory everything spills, and the answers are the same. */
 static void memory_does_not_change_the_answers(void **state)
 {
@@ -419,6 +439,7 @@ int main(void)
         cmocka_unit_test(revisits_by_uri_and_by_digest),
         cmocka_unit_test(candidates_keep_their_order),
         cmocka_unit_test(newest_page_of_a_url_stays),
+        cmocka_unit_test(pages_without_a_url_all_stay),
         cmocka_unit_test(memory_does_not_change_the_answers),
         cmocka_unit_test(a_unit_of_another_plan_is_an_error),
     };

@@ -76,7 +76,7 @@ static void joined_is_what_the_crawl_holds_as_an_image(void **state)
     static const uint8_t not_joined[] = { VLM_IMAGE_OPT_OUT,    VLM_IMAGE_NOT_IN_CRAWL,
                                           VLM_IMAGE_HTTP_ERROR, VLM_IMAGE_NOT_AN_IMAGE,
                                           VLM_IMAGE_REDIRECT,   VLM_IMAGE_REVISIT,
-                                          VLM_IMAGE_NO_URL };
+                                          VLM_IMAGE_NO_URL,     VLM_IMAGE_WORKER_CRASH };
     struct vlm_ledger ledger = { 0 };
     for (size_t i = 0; i < VLM_IMAGE_STATUSES; i++)
         ledger.references[i] = 1;
