@@ -4,7 +4,7 @@
 # shellcheck source=tests/long_functions.sh
 . "$TESTS/long_functions.sh"
 
-if ! cc -shared -fPIC -o shim.so "$TESTS/long/killer_shim.c" -ldl 2>cc.log; then
+if ! cc -shared -fPIC -D_GNU_SOURCE -I"$TESTS/.." -o shim.so "$TESTS/long/killer_shim.c" -ldl 2>cc.log; then
     echo "skipped killer image: no compiler for the shim"
     exit 0
 fi

@@ -1,13 +1,12 @@
 /* killer_shim.c - a hole in a decoder, for killer_image.sh: put in front of libjpeg by LD_PRELOAD, it
  * kills the process at JPEG files of KILLER_SIZE bytes. */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "base/vlm.h"
 
+#include <dlfcn.h>
 #include <jpeglib.h>
+#include <signal.h>
+
+void jpeg_mem_src(j_decompress_ptr cinfo, const unsigned char *bytes, unsigned long size);
 
 void jpeg_mem_src(j_decompress_ptr cinfo, const unsigned char *bytes, unsigned long size)
 {

@@ -1,14 +1,16 @@
 #!/bin/sh
-# read_part.sh BIN BUILD - runs the Python lines of docs/READING.md against a fresh shard set and
-# compares what they print and write with what the programs say. PYTHON names the interpreter.
+# read_part.sh [BIN BUILD] - runs the Python lines of docs/READING.md against a fresh shard set and
+# compares what they print and write with what the programs say. Without arguments the programs are
+# those in PATH and the files go below the current folder. PYTHON names the interpreter.
 set -u
 export LC_ALL=C
 
-bin=$(cd "$1" && pwd) || exit 1
-mkdir -p "$2" || exit 1
 root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
+[ $# -eq 0 ] || PATH=$(cd "$1" && pwd):$PATH
+build=${2:-.}
+mkdir -p "$build" || exit 1
 python=${PYTHON:-python3}
-scratch=$(mktemp -d "$(cd "$2" && pwd)/read_part.XXXXXX") || exit 1
+scratch=$(mktemp -d "$(cd "$build" && pwd)/read_part.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
 
@@ -29,9 +31,9 @@ cmp -s lines.py "$root/docs/read_part.py" || not_ok "docs/READING.md and docs/re
 lines=$(wc -l <lines.py)
 [ "$lines" -le 30 ] || not_ok "$lines lines of Python, at most 30 are promised"
 
-"$bin/vlm-make-crawl" -q -n 20 -o crawl || not_ok "vlm-make-crawl failed"
-"$bin/vlm-shard" -q crawl -o out || not_ok "vlm-shard failed"
-"$bin/vlm-inspect" cat out >documents.jsonl || not_ok "vlm-inspect cat failed"
+vlm-make-crawl -q -n 20 -o crawl || not_ok "vlm-make-crawl failed"
+vlm-shard -q crawl -o out || not_ok "vlm-shard failed"
+vlm-inspect cat out >documents.jsonl || not_ok "vlm-inspect cat failed"
 mkdir squares && cd squares || exit 1
 "$python" ../lines.py ../out/part-00000.lmdb 1000 >../printed 2>../complaint ||
     not_ok "Python: $(tail -n 1 ../complaint)"
