@@ -132,6 +132,40 @@ void vlm_json_member_number(struct vlm_json *json, const char *key, uint64_t val
     vlm_json_number(json, value);
 }
 
+static void write_members(struct vlm_json *json, json_object *object)
+{
+    vlm_json_open(json, '{');
+    json_object_object_foreach(object, key, member)
+    {
+        vlm_json_key(json, key);
+        vlm_json_value(json, member);
+    }
+    vlm_json_close(json, '}');
+}
+
+void vlm_json_value(struct vlm_json *json, json_object *value)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_object:
+        write_members(json, value);
+        break;
+    case json_type_array:
+        vlm_json_open(json, '[');
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            vlm_json_value(json, json_object_array_get_idx(value, i));
+        vlm_json_close(json, ']');
+        break;
+    case json_type_string:
+        vlm_json_text(json, json_object_get_string(value),
+                      (size_t)json_object_get_string_len(value));
+        break;
+    default: /* null, booleans and numbers are their own text */
+        separate(json);
+        vlm_buffer_text(json->out, json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
+        break;
+    }
+}
+
 int vlm_json_parse(json_object **out, const char *text, size_t n, struct vlm_err *err)
 {
     *out = NULL;

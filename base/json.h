@@ -40,6 +40,10 @@ void vlm_json_hex(struct vlm_json *json, const uint8_t *bytes, size_t n);
 void vlm_json_member_string(struct vlm_json *json, const char *key, const char *text);
 void vlm_json_member_number(struct vlm_json *json, const char *key, uint64_t value);
 
+/* A parsed value, in the same form as everything else; numbers keep the digits they were read with. Depth is
+ * that of the parser, at most 64. */
+void vlm_json_value(struct vlm_json *json, json_object *value);
+
 /* Parses a whole document (depth at most 64). The caller frees it with json_object_put. */
 VLM_MUST_CHECK int vlm_json_parse(json_object **out, const char *text, size_t n,
                                   struct vlm_err *err);

@@ -183,9 +183,7 @@ static int check_finished(struct build *build, struct vlm_buffer *report, bool *
         json_object_put(is);
         if (rc == VLM_OK)
             rc = check_parts(build->options->output, &manifest, err);
-        vlm_buffer_text(report, json_object_to_json_string_ext(manifest.report,
-                                                               JSON_C_TO_STRING_SPACED |
-                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
+        vlm_json_value(&(struct vlm_json){ .out = report }, manifest.report);
     }
     vlm_manifest_release(&manifest);
     return rc == VLM_SKIP ? VLM_OK : rc;

@@ -149,6 +149,21 @@ static int walk(struct search *search, char *folder, bool images_only, struct vl
     return rc;
 }
 
+/* A file that the user named and whose beginning says nothing: is there a record behind damage or empty
+ * members? */
+static void look_behind_damage(struct found *file)
+{
+    struct vlm_err ignored;
+    struct vlm_dump *dump = NULL;
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    struct vlm_dump_input in = { .fd = fd, .name = file->path };
+    if (fd >= 0 && vlm_dump_open(&dump, &in, &ignored) == VLM_OK)
+        file->format = vlm_dump_format(dump);
+    vlm_dump_close(dump);
+    if (fd >= 0)
+        close(fd);
+}
+
 static int add_path(struct search *search, const char *given, bool images_only, struct vlm_err *err)
 {
     struct stat stat_buffer;
@@ -173,6 +188,8 @@ static int add_path(struct search *search, const char *given, bool images_only, 
             *strrchr(folder, '/') = 0;
         rc = rc < 0 ? rc : share_folder(search, folder, err);
         rc = rc < 0 ? rc : add_found(search, path, images_only, err);
+        if (rc == VLM_OK && search->found[n].format == VLM_DUMP_UNKNOWN && search->found[n].size)
+            look_behind_damage(&search->found[n]);
         if (rc == VLM_OK && search->found[n].format == VLM_DUMP_UNKNOWN && search->found[n].size)
             rc = vlm_fail(err, VLM_EFAIL,
                           "'%s' is no crawl: expected WARC, ARC, tar, zip, a page or an image",

@@ -9,6 +9,7 @@
 #include "shard/worker.h"
 #include "tools/report_text.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -24,18 +25,24 @@ static const char build_examples[] =
     "  vlm-shard saved-pages/ -o out --keep original\n"
     "  zcat crawl.warc.gz | vlm-shard - -o out --json | jq .documents\n";
 
-/* What a person wants to know at the end; --json prints everything. */
-static void print_summary(const char *output, const struct vlm_buffer *text, bool verbose,
-                          int status)
+/* The whole report on stdout for programs, what a person wants to know on stderr. */
+static void print_report(const struct vlm_build_options *options, const struct vlm_buffer *text,
+                         int status)
 {
     json_object *report = NULL;
     struct vlm_err err;
-    if (vlm_json_parse(&report, (const char *)text->data, text->size, &err) == VLM_OK) {
+    const char *output = options->output;
+    if (vlm_json_parse(&report, (const char *)text->data, text->size, &err) < 0)
+        return;
+    if (options->json)
+        printf("%.*s\n", (int)text->size, (const char *)text->data);
+    if (!options->quiet)
         vlm_print_report(stderr, report);
-        if (verbose)
-            vlm_print_parts(stderr, report);
-    }
+    if (!options->quiet && options->verbose)
+        vlm_print_parts(stderr, report);
     json_object_put(report);
+    if (options->quiet)
+        return;
     if (status == VLM_EXIT_NOTHING)
         fprintf(stderr, "vlm-shard: '%s' is empty: no document was kept\n", output);
     else if (status == VLM_EXIT_BAD_INPUT)
@@ -107,10 +114,8 @@ static int build_main(int argc, char **argv)
                       "option '--image-tokenizer': only 'none' is known to this version");
     if (rc == VLM_OK)
         rc = vlm_build(argv + 1, (size_t)argc - 1, &options, &report, &status, &err);
-    if (rc == VLM_OK && options.json)
-        printf("%.*s\n", (int)report.size, (const char *)report.data);
-    if (rc == VLM_OK && !options.quiet)
-        print_summary(options.output, &report, options.verbose, status);
+    if (rc == VLM_OK)
+        print_report(&options, &report, status);
     vlm_buffer_release(&report);
     int ended = vlm_tool_end(&tool, rc, &err);
     return ended && rc != VLM_ESTOPPED ? ended : status;
@@ -156,12 +161,24 @@ static int verify_main(int argc, char **argv)
     return ended ? ended : findings ? VLM_EXIT_DIFFERS : VLM_EXIT_DONE;
 }
 
+/* No file of ours may become standard input or output because these came closed. */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error to report, in workers too */
     if (!strcmp(verb, "worker"))
         return vlm_worker_main();
+    hold_standard_descriptors();
     if (!strcmp(verb, "verify-part") && argc == 5)
         return vlm_verify_part_main(argv[2], argv[3], argv[4]);
     if (!strcmp(verb, "verify"))

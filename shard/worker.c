@@ -190,16 +190,22 @@ static int read_records(struct vlm_dump **dump, struct vlm_ingest *ingest,
     }
 }
 
+/* What is not damaged was read: records, and the empty members, newlines and zeros between them, which
+ * belong to none. Members of an archive have no bytes of their own in its file. */
+static void count_bytes(struct vlm_unit_trailer *trailer)
+{
+    struct vlm_ledger *ledger = &trailer->ledger;
+    uint64_t bytes = trailer->end - VLM_MIN(trailer->end, trailer->first);
+    ledger->bytes_damaged = VLM_MIN(ledger->bytes_damaged, bytes);
+    ledger->bytes_read = bytes - ledger->bytes_damaged;
+}
+
 static int run(const struct vlm_work *work, struct vlm_worker_page *page, struct vlm_err *err)
 {
     struct vlm_ingest ingest;
     struct vlm_dump *dump = NULL;
-    /* The calendar opens the zone's file at its first use; dates in zip files are local times, which
-     * must not depend on the machine. */
-    setenv("TZ", "UTC0", 1);
-    tzset();
     /* Names in archives are UTF-8 and times in zip archives local ones: the same on every machine, and
-     * looked up before the box closes. */
+     * looked up before the box closes (the calendar opens the zone's file at its first use). */
     setlocale(LC_CTYPE, "C.UTF-8");
     setenv("TZ", "UTC0", 1);
     tzset();
@@ -214,10 +220,8 @@ static int run(const struct vlm_work *work, struct vlm_worker_page *page, struct
     }
     if (rc == VLM_EOF) {
         ingest.unit.trailer.end = vlm_dump_position(dump);
-        /* Members of an archive have no bytes of their own in its file. */
-        if (work->format == VLM_DUMP_ARCHIVE)
-            ingest.unit.trailer.ledger.bytes_read =
-                work->end - VLM_MIN(work->end, ingest.unit.trailer.ledger.bytes_damaged);
+        if (work->format != VLM_DUMP_FILES)
+            count_bytes(&ingest.unit.trailer);
         rc = vlm_unit_end(&ingest.unit, err);
     }
     vlm_dump_close(dump);

@@ -129,10 +129,7 @@ static void print_json(const struct vlm_manifest *manifest, const struct distrib
     struct vlm_json json = { .out = &out };
     vlm_json_open(&json, '{');
     vlm_json_key(&json, "report");
-    vlm_buffer_text(
-        &out, json_object_to_json_string_ext(manifest->report, JSON_C_TO_STRING_SPACED |
-                                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
-    json.comma = true;
+    vlm_json_value(&json, manifest->report);
     vlm_json_key(&json, "distributions");
     vlm_json_open(&json, '{');
     write_tally(&all->status, &json, "references");
