@@ -86,6 +86,8 @@ const struct vlm_option *vlm_parser_near(const struct vlm_parser *parser, const 
     const struct vlm_option *option, *best = NULL;
     size_t best_distance = VLM_MAX(n / 3, 1); /* a third of the letters may be wrong */
     for (size_t i = 0; (option = vlm_parser_option(parser, i)); i++) {
+        if (vlm_option_is_silent(option))
+            continue;
         /* The beginning of a name is taken for the name. */
         bool begins = n > 1 && !strncmp(option->name, name, n);
         size_t distance = begins ? 0 : edit_distance(name, n, option->name, strlen(option->name));
@@ -256,7 +258,8 @@ static int read_environment(struct vlm_parser *parser)
 {
     const struct vlm_option *option;
     for (size_t i = 0; (option = vlm_parser_option(parser, i)); i++) {
-        int rc = is_ours(parser, option) ? VLM_OK : assign_environment(parser, option);
+        bool skip = is_ours(parser, option) || vlm_option_is_silent(option);
+        int rc = skip ? VLM_OK : assign_environment(parser, option);
         if (rc < 0)
             return rc;
     }
@@ -391,13 +394,21 @@ static void add_common(struct vlm_parser *parser, struct vlm_option option)
 
 static void init_parser(struct vlm_parser *parser, const struct vlm_tool *tool, struct vlm_err *err)
 {
+    bool *unused = &parser->unused.flag;
     const struct vlm_option common[] = {
-        VLM_OPTION_FLAG(0, "json", tool->json, "print the result as one JSON object"),
-        VLM_OPTION_FLAG('q', "quiet", tool->quiet, "only errors"),
+        VLM_OPTION_FLAG(0, "json", tool->json ? tool->json : unused,
+                        tool->json ? "print the result as one JSON object" : NULL),
+        VLM_OPTION_FLAG('q', "quiet", tool->quiet ? tool->quiet : unused,
+                        tool->quiet ? "only errors" : NULL),
         VLM_OPTION_STRING('c', "config", &parser->config, "FILE", "read options from an INI file"),
         VLM_OPTION_STRING(0, "set", &parser->set, "SECTION.KEY=VALUE", "one line of such a file"),
         VLM_OPTION_FLAG('h', "help", &parser->help, "print this text"),
         VLM_OPTION_FLAG(0, "version", &parser->version, "print the version"),
+        VLM_OPTION_FLAG('v', "verbose", unused, NULL),
+        VLM_OPTION_NUMBER('j', "threads", &parser->unused.number, "N", NULL, 0, 1024),
+        VLM_OPTION_NUMBER(0, "seed", &parser->unused.number, "N", NULL, 0, INT64_MAX),
+        VLM_OPTION_SIZE(0, "memory", &parser->unused.size, "SIZE", NULL, 0, 0),
+        VLM_OPTION_CHOICE(0, "progress", &parser->unused.progress, "auto|bar|plain|none", NULL),
     };
     *parser = (struct vlm_parser){ .tool = tool, .err = err };
     const char *name = !strncmp(tool->name, "vlm-", 4) ? tool->name + 4 : tool->name;
@@ -405,8 +416,7 @@ static void init_parser(struct vlm_parser *parser, const struct vlm_tool *tool, 
     for (char *p = parser->section; *p; p++)
         *p = *p == ' ' ? '.' : *p;
     for (size_t i = 0; i < VLM_COUNTOF(common); i++)
-        if (common[i].target)
-            add_common(parser, common[i]);
+        add_common(parser, common[i]);
 }
 
 /* From the weakest source to the strongest; the command line itself comes last. */

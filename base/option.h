@@ -11,7 +11,9 @@
  *   rc = vlm_options_parse(&tool, &argc, argv, &err);      // argv keeps the operands
  *
  * Every tool also has --config, --set, --help and --version, and --json and --quiet where the struct
- * names targets for them; an option of the table takes precedence over one of these.
+ * names targets for them; an option of the table takes precedence over one of these. -j, --memory,
+ * --seed, --json, -q, -v and --progress are accepted by every tool; where they mean nothing, they do
+ * nothing and --help does not name them.
  *
  * What is stronger comes first: the command line, --set section.key=value, the environment
  * (VLM_SHARD_THREADS, then VLM_THREADS), --config FILE, ./vlm.ini, the value in the variable. INI

@@ -114,7 +114,8 @@ void vlm_parser_print_help(const struct vlm_parser *parser, FILE *out)
     fprintf(out, "\nOptions:\n");
     const struct vlm_option *option;
     for (size_t i = 0; (option = vlm_parser_option(parser, i)); i++)
-        print_option(out, option);
+        if (!vlm_option_is_silent(option))
+            print_option(out, option);
     if (tool->examples) {
         size_t n = strlen(tool->examples);
         fprintf(out, "\nExamples:\n%s%s", tool->examples,

@@ -5,7 +5,7 @@
 
 #include "base/option.h"
 
-enum { VLM_COMMON_OPTIONS_MAX = 6 };
+enum { VLM_COMMON_OPTIONS_MAX = 11 };
 
 struct vlm_parser {
     const struct vlm_tool *tool;
@@ -14,8 +14,20 @@ struct vlm_parser {
     size_t n_common;
     bool help, version;
     const char *config, *set;
+    struct { /* common options that the tool has no use for: read, and left at that */
+        bool flag;
+        int64_t number;
+        uint64_t size;
+        int progress;
+    } unused;
     struct vlm_err *err;
 };
+
+/* Options without help are accepted in silence: scripts give every tool the same ones. */
+static inline bool vlm_option_is_silent(const struct vlm_option *option)
+{
+    return !option->help;
+}
 
 /* The table of the tool first, then the common options; NULL behind the last. */
 const struct vlm_option *vlm_parser_option(const struct vlm_parser *parser, size_t i);

@@ -33,6 +33,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
         if (!strcmp(verb, verbs[i].name))
             return verbs[i].run(argc - 1, argv + 1);
+    if (!strcmp(verb, "--version")) {
+        printf("vlm-bench %s\n", VLM_VERSION);
+        return VLM_EXIT_DONE;
+    }
     bool asked = !strcmp(verb, "--help") || !strcmp(verb, "-h");
     print_help(asked ? stdout : stderr);
     return asked ? VLM_EXIT_DONE : VLM_EXIT_USAGE;
