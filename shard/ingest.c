@@ -405,15 +405,34 @@ static struct vlm_key target_key(struct vlm_ingest *ingest, const struct vlm_rec
     return key;
 }
 
-static void add_revisit(struct vlm_ingest *ingest, struct vlm_capture *capture,
-                        const struct vlm_record *record)
+static void add_redirect(struct vlm_ingest *ingest, struct vlm_capture *capture,
+                         const struct vlm_record *record, const char *location)
 {
+    capture->kind = VLM_CAPTURE_REDIRECT;
+    capture->target = target_key(ingest, record, location);
+    vlm_unit_add_capture(&ingest->unit, capture);
+}
+
+/* What is revisited may be a redirect: its body is the same empty one again, but its header, which says
+ * where it leads, is here. */
+static int ingest_revisit(struct vlm_ingest *ingest, struct vlm_capture *capture,
+                          const struct vlm_record *record, struct vlm_err *err)
+{
+    struct vlm_http http;
+    int rc = vlm_http_decode(&http, record, &ingest->arena, err);
+    if (rc < 0 && rc != VLM_ELIMIT)
+        return rc;
+    if (rc == VLM_OK && is_redirect(http.status) && http.location) {
+        add_redirect(ingest, capture, record, http.location);
+        return VLM_OK;
+    }
     capture->kind = VLM_CAPTURE_REVISIT;
     capture->target = target_key(ingest, record, record->refers_to_uri);
     capture->target_date = vlm_date_seconds(record->refers_to_date);
     if (record->payload_digest)
         capture->digest = digest_key(&ingest->canonical, record->payload_digest);
     vlm_unit_add_capture(&ingest->unit, capture);
+    return VLM_OK;
 }
 
 static int ingest_payload(struct vlm_ingest *ingest, struct vlm_capture *capture,
@@ -436,11 +455,10 @@ static int ingest_payload(struct vlm_ingest *ingest, struct vlm_capture *capture
         return ingest_image(ingest, capture, record, &http, err);
     if (record->uri && record->type != VLM_RECORD_CONVERSION) {
         capture->kind = found ? VLM_CAPTURE_OTHER : VLM_CAPTURE_HTTP_ERROR;
-        if (is_redirect(http.status) && http.location) {
-            capture->kind = VLM_CAPTURE_REDIRECT;
-            capture->target = target_key(ingest, record, http.location);
-        }
-        vlm_unit_add_capture(&ingest->unit, capture);
+        if (is_redirect(http.status) && http.location)
+            add_redirect(ingest, capture, record, http.location);
+        else
+            vlm_unit_add_capture(&ingest->unit, capture);
     }
     if (ingest->work->images_only)
         return VLM_OK;
@@ -482,9 +500,7 @@ int vlm_ingest_record(struct vlm_ingest *ingest, const struct vlm_record *record
     case VLM_RECORD_CONVERSION:
         return ingest_payload(ingest, &capture, record, err);
     case VLM_RECORD_REVISIT:
-        if (record->uri)
-            add_revisit(ingest, &capture, record);
-        return VLM_OK;
+        return record->uri ? ingest_revisit(ingest, &capture, record, err) : VLM_OK;
     default:
         return VLM_OK;
     }

@@ -461,6 +461,22 @@ static void test_headers(void **state)
     }
 }
 
+/* The first segment of a record is no more than a cut record: the others are not put behind it. */
+static void test_segment(void **state)
+{
+    (void)state;
+    static const char segment[] = "WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 4\r\n"
+                                  "WARC-Segment-Number: 1\r\n\r\nbody\r\n\r\n";
+    struct vlm_dump *dump = NULL;
+    struct vlm_record record;
+    int fd = file_of((const uint8_t *)segment, sizeof(segment) - 1);
+    assert_int_equal(vlm_dump_open(&dump, &(struct vlm_dump_input){ .fd = fd }, NULL), VLM_OK);
+    assert_int_equal(vlm_dump_next(dump, &record, NULL), VLM_OK);
+    assert_non_null(record.truncated);
+    vlm_dump_close(dump);
+    close(fd);
+}
+
 /* A body that shows a record is not one, in a plain file too. */
 static void test_record_inside_a_body(void **state)
 {
@@ -634,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_junk_between_records),
         cmocka_unit_test(test_wrong_length),
         cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_segment),
         cmocka_unit_test(test_record_inside_a_body),
         cmocka_unit_test(test_header_limit),
         cmocka_unit_test(test_block_limit),

@@ -17,8 +17,10 @@
 
 #include <fcntl.h>
 #include <fts.h>
+#include <locale.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ARENA_MAX   (6 * VLM_BODY_MAX)
@@ -309,6 +311,10 @@ int vlm_inspect_records(int argc, char **argv)
         .n_options = VLM_COUNTOF(options),
     };
     struct vlm_err err = { 0 };
+    /* Names in archives are UTF-8 and times in zip archives local ones: the same on every machine. */
+    setlocale(LC_CTYPE, "C.UTF-8");
+    setenv("TZ", "UTC0", 1);
+    tzset();
     int rc = vlm_options_parse(&tool, &argc, argv, &err);
     if (rc == VLM_OK && argc < 2)
         rc = vlm_fail(&err, VLM_EUSAGE, "no input given");

@@ -21,3 +21,8 @@ TZ=Asia/Tokyo vlm-shard pages.zip -o tokyo -q
 cmp out-pages.zip/part-00000.lmdb tokyo/part-00000.lmdb && echo equal
 vlm-inspect cat out-pages.zip | grep -o '"url": "[^"]*"\|"date": "[^"]*"\|"status": "[^"]*"'
 TZ=Asia/Tokyo vlm-inspect records pages.zip | grep -o '"uri": "[^"]*", "date": "[^"]*"'
+gzip -n <pages.tar | head -c 3000 >cut.tar.gz
+echo words | xz >words.xz
+vlm-inspect records cut.tar.gz words.xz | grep -o '"file": "[^"]*"\|"error": "[^"]*"'
+vlm-shard pages.zip cut.tar.gz words.xz -o out-cut -q --json --max-bad 100% |
+    grep -o '"damage": {[^}]*}\|"kept": 1'

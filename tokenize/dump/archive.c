@@ -2,8 +2,8 @@
  *
  * Formats and filters are named one by one, so that no other parser of libarchive meets the bytes.
  * A member that is a WARC or ARC file itself (WACZ) is read record by record, one level deep. Paths
- * are only text. Members over VLM_WARC_BLOCK_MAX are reported and left out; a nested crawl file may
- * be larger, up to NESTED_MAX, since it is held in memory. */
+ * are only text. Members over VLM_WARC_BLOCK_MAX are reported and left out; a nested crawl file may have
+ * any size, since it is read as it comes. */
 #include "base/vlm.h"
 
 #include "base/buffer.h"
@@ -14,7 +14,10 @@
 #include <time.h>
 
 #define READ_STEP  (128 * VLM_KIB)
-#define NESTED_MAX (64 * VLM_MIB)
+#define SNIFF_SIZE (4 * VLM_KIB)
+
+/* A nested crawl may swell this much, and more only by VLM_INFLATE_RATIO_MAX. */
+#define SWELL_MAX (64 * VLM_MIB)
 
 struct vlm_archive {
     struct archive *archive;
@@ -22,6 +25,7 @@ struct vlm_archive {
     uint64_t offset; /* of the next read */
     struct vlm_err *err;
     bool read_failed, ended;
+    bool broken; /* cut where it begins, or something else that was compressed: to be reported */
     uint8_t *block;
     size_t size, capacity;
     struct vlm_buffer uri;
@@ -30,6 +34,10 @@ struct vlm_archive {
     uint64_t members;
     uint64_t damaged_at; /* where a header could not be read last */
     struct vlm_dump *nested;
+    size_t given;          /* of block, to nested */
+    uint64_t nested_bytes; /* given to nested in all */
+    uint64_t nested_from;  /* offset when it began */
+    enum vlm_damage nested_damage;
 };
 
 static la_ssize_t on_read(struct archive *archive, void *user, const void **bytes)
@@ -96,14 +104,12 @@ int vlm_archive_open(struct vlm_archive **out, struct vlm_window *window, struct
     if (vlm_window_file_size(window) != UINT64_MAX)
         archive_read_set_seek_callback(la, on_seek);
     archive_read_set_callback_data(la, a);
-    int rc = VLM_OK;
     if (archive_read_open1(la) != ARCHIVE_OK) {
-        const char *reason = archive_error_string(la);
-        rc = a->read_failed ? VLM_EFAIL
-                            : vlm_fail(err, VLM_EFORMAT, "%s: not a readable archive: %s",
-                                       window->name, reason ? reason : "unknown format");
-        vlm_archive_close(a);
-        return rc;
+        if (a->read_failed) {
+            vlm_archive_close(a);
+            return VLM_EFAIL;
+        }
+        a->broken = a->ended = true;
     }
     *out = a;
     return VLM_OK;
@@ -159,27 +165,60 @@ static bool is_crawl(enum vlm_dump_format format)
            format == VLM_DUMP_WARC_ZSTD || format == VLM_DUMP_ARC || format == VLM_DUMP_ARC_GZIP;
 }
 
+/* The bytes of a member for the reader of the crawl in it: first what was read to sniff. An end that
+ * is none is remembered, since the reader sees only an end. */
+static size_t give_nested(void *context, void *bytes, size_t n)
+{
+    struct vlm_archive *a = context;
+    if (a->given < a->size) {
+        n = VLM_MIN(n, a->size - a->given);
+        memcpy(bytes, a->block + a->given, n);
+        a->given += n;
+        return n;
+    }
+    uint64_t read = a->offset - VLM_MIN(a->offset, a->nested_from);
+    if (a->nested_bytes > SWELL_MAX && a->nested_bytes / VLM_INFLATE_RATIO_MAX > read)
+        a->nested_damage = VLM_DAMAGE_BOMB;
+    la_ssize_t got = 0;
+    if (!a->nested_damage)
+        do
+            got = archive_read_data(a->archive, bytes, n);
+        while (got == ARCHIVE_RETRY || got == ARCHIVE_WARN);
+    if (got < 0) {
+        a->ended = got == ARCHIVE_FATAL;
+        a->nested_damage = VLM_DAMAGE_ARCHIVE;
+        got = 0;
+    }
+    a->nested_bytes += (uint64_t)got;
+    return (size_t)got;
+}
+
+static int open_nested(struct vlm_archive *a, enum vlm_dump_format format, const char *path,
+                       struct vlm_err *err)
+{
+    a->given = 0;
+    a->nested_bytes = a->size;
+    a->nested_from = a->member;
+    a->nested_damage = VLM_DAMAGE_NONE;
+    return vlm_dump_open_source(&a->nested, give_nested, a, format, path ? path : "member", err);
+}
+
 /* One regular member. VLM_OK with a->nested set: read that instead. */
 static int take_member(struct vlm_archive *a, struct archive_entry *entry,
                        struct vlm_record *record, struct vlm_err *err)
 {
     const char *path = archive_entry_pathname(entry);
     a->size = 0;
-    int rc = read_member(a, VLM_WARC_BLOCK_MAX, err);
+    int rc = read_member(a, SNIFF_SIZE, err);
+    enum vlm_dump_format format = vlm_dump_sniff(a->block, VLM_MIN(a->size, SNIFF_SIZE));
+    if (rc == VLM_OK && is_crawl(format))
+        return open_nested(a, format, path, err);
+    if (rc == VLM_OK)
+        rc = read_member(a, VLM_WARC_BLOCK_MAX, err);
     if (rc != VLM_OK)
         return rc < 0 ? rc : a->read_failed ? VLM_EFAIL : damaged(a, record, VLM_DAMAGE_ARCHIVE);
-    bool crawl = is_crawl(vlm_dump_sniff(a->block, VLM_MIN(a->size, 4 * VLM_KIB)));
-    if (crawl && a->size > VLM_WARC_BLOCK_MAX) {
-        rc = read_member(a, NESTED_MAX, err);
-        if (rc != VLM_OK)
-            return rc < 0 ? rc : damaged(a, record, VLM_DAMAGE_ARCHIVE);
-    }
-    if (a->size > (crawl ? NESTED_MAX : VLM_WARC_BLOCK_MAX))
+    if (a->size > VLM_WARC_BLOCK_MAX)
         return damaged(a, record, VLM_DAMAGE_TOO_LARGE);
-    if (crawl) {
-        rc = vlm_dump_open_memory(&a->nested, a->block, a->size, path ? path : "member", err);
-        return rc == VLM_EFORMAT ? damaged(a, record, VLM_DAMAGE_ARCHIVE) : rc;
-    }
     memset(record, 0, sizeof(*record));
     record->type = VLM_RECORD_RESOURCE;
     record->uri = vlm_file_uri(&a->uri, path ? path : "");
@@ -201,6 +240,10 @@ static int next_nested(struct vlm_archive *a, struct vlm_record *record, struct 
     if (rc == VLM_EOF || rc < 0) {
         vlm_dump_close(a->nested);
         a->nested = NULL;
+        if (a->read_failed)
+            return VLM_EFAIL;
+        if (rc == VLM_EOF && a->nested_damage)
+            return damaged(a, record, a->nested_damage);
         return rc == VLM_EFORMAT ? damaged(a, record, VLM_DAMAGE_ARCHIVE) : rc;
     }
     /* Inside the archive a record has no bytes of its own: it is ordered within its member. */
@@ -212,6 +255,13 @@ static int next_nested(struct vlm_archive *a, struct vlm_record *record, struct 
 int vlm_archive_next(struct vlm_archive *a, struct vlm_record *record, struct vlm_err *err)
 {
     a->err = err;
+    if (a->broken) {
+        a->broken = false;
+        damaged(a, record, VLM_DAMAGE_ARCHIVE);
+        uint64_t size = vlm_window_file_size(a->window);
+        record->length = size == UINT64_MAX ? 0 : size;
+        return VLM_SKIP;
+    }
     while (!a->ended || a->nested) {
         if (a->nested) {
             int rc = next_nested(a, record, err);

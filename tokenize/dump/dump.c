@@ -656,15 +656,18 @@ static int prepare(struct vlm_dump *dump, const struct vlm_dump_input *in, struc
     return dump->begin && !in->exact ? find_first(dump, err) : VLM_OK;
 }
 
-static int open_with(struct vlm_dump **out, const struct vlm_dump_input *in, const uint8_t *memory,
-                     size_t n, struct vlm_err *err)
+static int open_with(struct vlm_dump **out, const struct vlm_dump_input *in,
+                     vlm_window_source *source, void *context, struct vlm_err *err)
 {
     struct vlm_dump *dump = calloc(1, sizeof(*dump));
     if (!dump)
         return vlm_fail(err, VLM_ENOMEM, "no memory for a dump reader");
     snprintf(dump->name, sizeof(dump->name), "%s", in->name ? in->name : "input");
-    dump->stream.window =
-        (struct vlm_window){ .fd = in->fd, .name = dump->name, .memory = memory, .memory_size = n };
+    dump->stream.window = (struct vlm_window){ .fd = in->fd,
+                                               .name = dump->name,
+                                               .source = source,
+                                               .context = context,
+                                               .pipe = source != NULL };
     int rc = prepare(dump, in, err);
     if (rc < 0) {
         vlm_dump_close(dump);
@@ -676,16 +679,12 @@ static int open_with(struct vlm_dump **out, const struct vlm_dump_input *in, con
 
 int vlm_dump_open(struct vlm_dump **out, const struct vlm_dump_input *in, struct vlm_err *err)
 {
-    return open_with(out, in, NULL, 0, err);
+    return open_with(out, in, NULL, NULL, err);
 }
 
-int vlm_dump_open_memory(struct vlm_dump **out, const uint8_t *bytes, size_t n, const char *name,
-                         struct vlm_err *err)
+int vlm_dump_open_source(struct vlm_dump **out, vlm_window_source *source, void *context,
+                         enum vlm_dump_format format, const char *name, struct vlm_err *err)
 {
-    struct vlm_dump_input in = { .fd = -1, .name = name };
-    enum vlm_dump_format format = vlm_dump_sniff(bytes, n);
-    if (format == VLM_DUMP_ARCHIVE || format == VLM_DUMP_UNKNOWN)
-        return vlm_fail(err, VLM_EFORMAT, "%s: no WARC or ARC file", name);
-    in.format = format;
-    return open_with(out, &in, bytes, n, err);
+    struct vlm_dump_input in = { .fd = -1, .name = name, .format = format };
+    return open_with(out, &in, source, context, err);
 }

@@ -10,12 +10,18 @@
 #include "base/limits.h"
 #include "tokenize/dump/record.h"
 
-/* Bytes of a file around one offset. With memory set, that span is the file. */
+/* Gives up to n of the following bytes; 0 at their end. */
+typedef size_t vlm_window_source(void *context, void *bytes, size_t n);
+
+/* Bytes of a file around one offset. With memory set, that span is the file; with source set, it is
+ * what source gives, read like a pipe. */
 struct vlm_window {
     int fd;
     const char *name;
     const uint8_t *memory;
     size_t memory_size;
+    vlm_window_source *source;
+    void *context;
     bool pipe;
     bool ended;      /* the file ends at offset + size */
     uint64_t offset; /* of data[0] */
@@ -166,8 +172,9 @@ void vlm_files_close(struct vlm_files *files);
 struct vlm_buffer;
 const char *vlm_file_uri(struct vlm_buffer *buffer, const char *path);
 
-/* A dump over bytes in memory (a WARC inside an archive), without further nesting. */
-VLM_MUST_CHECK int vlm_dump_open_memory(struct vlm_dump **out, const uint8_t *bytes, size_t n,
+/* A dump over what source gives (a WARC inside an archive), without further nesting. */
+VLM_MUST_CHECK int vlm_dump_open_source(struct vlm_dump **out, vlm_window_source *source,
+                                        void *context, enum vlm_dump_format format,
                                         const char *name, struct vlm_err *err);
 
 #endif

@@ -35,7 +35,9 @@ static int fill(struct vlm_window *window, struct vlm_err *err)
             if (got < 0 && errno == ESPIPE && window->offset + window->size == 0)
                 window->pipe = true;
         }
-        if (window->pipe)
+        if (window->source)
+            got = (ssize_t)window->source(window->context, to, room);
+        else if (window->pipe)
             got = read(window->fd, to, room);
     } while (got < 0 && errno == EINTR);
     if (got < 0)

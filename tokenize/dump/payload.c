@@ -35,6 +35,16 @@ static bool is_image(const uint8_t *bytes, size_t n)
     return false;
 }
 
+/* A file of another kind whatever it is called: nobody's page begins like this. (gzip is not here: a
+ * body that did not decode is a damaged page.) */
+static bool is_other_file(const uint8_t *bytes, size_t n)
+{
+    return MAGIC(0, "%PDF-") || MAGIC(0, "PK\3\4") || (MAGIC(0, "\0\0\0") && MAGIC(4, "ftyp")) ||
+           MAGIC(0, "OggS\0") || MAGIC(0, "ID3\3") || MAGIC(0, "\x1a\x45\xdf\xa3") ||
+           MAGIC(0, "Rar!\x1a\7") || MAGIC(0, "7z\xbc\xaf\x27\x1c") || MAGIC(0, "wOFF\0\1") ||
+           MAGIC(0, "wOF2\0\1") || MAGIC(0, "\0asm\1");
+}
+
 /* Type and subtype without parameters, in lower case; empty when absent. */
 static void media_type(char *out, size_t capacity, const char *value)
 {
@@ -144,14 +154,19 @@ enum vlm_payload vlm_payload_kind(const struct vlm_record *record, const struct 
     char identified[64], declared[64];
     const uint8_t *bytes = http->body;
     size_t n = http->body_length;
+    media_type(declared, sizeof(declared), http->content_type);
+    if (record->type == VLM_RECORD_CONVERSION && is_html_type(declared))
+        return VLM_PAYLOAD_HTML;
     if (record->type == VLM_RECORD_CONVERSION)
-        return VLM_PAYLOAD_TEXT;
+        return is_vague(declared) || !strcmp(declared, "text/plain") ? VLM_PAYLOAD_TEXT
+                                                                     : VLM_PAYLOAD_OTHER;
     if (record->type != VLM_RECORD_RESPONSE && record->type != VLM_RECORD_RESOURCE)
         return VLM_PAYLOAD_OTHER;
     if (is_image(bytes, n))
         return VLM_PAYLOAD_IMAGE;
+    if (is_other_file(bytes, n))
+        return VLM_PAYLOAD_OTHER;
     media_type(identified, sizeof(identified), record->identified_type);
-    media_type(declared, sizeof(declared), http->content_type);
     if (is_html_type(identified))
         return VLM_PAYLOAD_HTML;
     const char *type = is_vague(identified) ? declared : identified;

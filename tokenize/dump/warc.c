@@ -22,6 +22,7 @@ enum field {
     FIELD_PAYLOAD_DIGEST,
     FIELD_BLOCK_DIGEST,
     FIELD_TRUNCATED,
+    FIELD_SEGMENT,
     FIELD_IDENTIFIED,
 };
 
@@ -41,6 +42,7 @@ static const struct {
     FIELD("warc-truncated", FIELD_TRUNCATED),
     FIELD("warc-target-uri", FIELD_URI),
     FIELD("warc-block-digest", FIELD_BLOCK_DIGEST),
+    FIELD("warc-segment-number", FIELD_SEGMENT),
     FIELD("warc-payload-digest", FIELD_PAYLOAD_DIGEST),
     FIELD("warc-refers-to-date", FIELD_REFERS_TO_DATE),
     FIELD("warc-refers-to-target-uri", FIELD_REFERS_TO_URI),
@@ -166,6 +168,7 @@ static bool set_field(struct vlm_header *header, enum field field, struct vlm_sl
     case FIELD_BLOCK_DIGEST:
         set_once(&header->block_digest, value);
         break;
+    case FIELD_SEGMENT: /* the rest is in other records, which are not put together: as good as cut */
     case FIELD_TRUNCATED:
         set_once(&header->truncated, value);
         break;
