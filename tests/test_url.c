@@ -155,6 +155,21 @@ static void canonical_spelling(void **state)
         { "http://a/%zz%4", "http://a/%25zz%254" },
         { "http://a:%38%30/", "http://a/" },
         { "http://:80/x", "http://:80/x" },
+        /* A saved folder: no host, but the spelling of a path counts. */
+        { "file:///a b/\xc3\xa9.png", "file:///a%20b/%C3%A9.png" },
+        { "file:///a%20b/./%c3%a9.png", "file:///a%20b/%C3%A9.png" },
+        /* Hosts beyond ASCII (RFC 3492, also section 7.1). */
+        { "http://b\xc3\xbc"
+          "cher.example/x",
+          "http://xn--bcher-kva.example/x" },
+        { "http://B%C3%9CCHER.example:80/x", "http://xn--bcher-kva.example/x" },
+        { "https://"
+          "u@\xd0\x9f\xd0\xa0\xd0\xb0\xd0\xb2\xd0\xb4\xd0\xb0.a."
+          "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e:8443/",
+          "https://u@xn--80aafi6cg.a.xn--wgv71a119e:8443/" },
+        { "http://\xc5\xbdlu\xc5\xa5ou\xc4\x8dk\xc3\xbd/", "http://xn--luouk-uva4it5a4g/" },
+        { "http://a\xff.b/", "http://a%FF.b/" },
+        { "http://a%20\xc3\xbc.b/", "http://a%20%C3%BC.b/" },
         { "not a url", "not a url" },
         { "urn:x:Y", "urn:x:Y" },
         { "", "" },

@@ -2,11 +2,14 @@
  *
  * What browsers forgive is forgiven: white space around, tabs and newlines inside, backslashes for
  * slashes in http URLs, missing slashes after the scheme of an http URL. A host is not looked at
- * beyond its case; nothing here connects anywhere. */
+ * beyond its spelling; nothing here connects anywhere. */
 #include "base/vlm.h"
 
 #include "base/limits.h"
+#include "tokenize/html/punycode.h"
 #include "tokenize/html/url.h"
+
+enum { VLM_HOST_MAX = 1024 }; /* bytes of a host, percent-encoded, whose labels are spelled anew */
 
 /* Views into one cleaned string. A part that is absent has has_X false; path is never absent. */
 struct parts {
@@ -306,7 +309,33 @@ static size_t drop_port(const char *p, size_t host, size_t n, const struct parts
     }
 }
 
-/* Host in lower case, the scheme's own port dropped. False when nothing is left. */
+/* The labels of a host, percent-encoded from `host` on in out: those beyond ASCII as "xn--...". */
+static void spell_labels(struct vlm_buffer *out, size_t host)
+{
+    char text[VLM_HOST_MAX], label[VLM_HOST_MAX];
+    size_t n = out->size - host;
+    if (n > sizeof(text) || !memchr(out->data + host, '%', n))
+        return;
+    memcpy(text, out->data + host, n);
+    out->size = host;
+    for (size_t begin = 0, end; begin < n; begin = end) {
+        size_t used = 0;
+        end = begin;
+        while (end < n && text[end] != '.' && text[end] != ':') {
+            bool escape = text[end] == '%' && end + 2 < n;
+            int value = escape ? hex_value(text[end + 1]) << 4 | hex_value(text[end + 2]) : 0;
+            label[used++] = escape && value >= 0x80 ? (char)value : text[end];
+            end += escape && value >= 0x80 ? 3 : 1;
+        }
+        if (memchr(label, '%', used) || !vlm_punycode_add(out, label, used))
+            vlm_buffer_add(out, text + begin, end - begin);
+        if (end < n)
+            vlm_buffer_byte(out, (uint8_t)text[end++]);
+    }
+}
+
+/* Host in lower case, the scheme's own port dropped. False when nothing is left where a host must be
+ * (only http needs one: file:///path has none). */
 static bool add_authority(struct vlm_buffer *out, const struct parts *parts)
 {
     size_t begin = out->size, host = 0;
@@ -325,7 +354,9 @@ static bool add_authority(struct vlm_buffer *out, const struct parts *parts)
         else
             text[i] = lower(text[i]);
     out->size = begin + n;
-    return n != 0;
+    if (is_http(parts->scheme, parts->scheme_n))
+        spell_labels(out, begin + host);
+    return n || !is_http(parts->scheme, parts->scheme_n);
 }
 
 void vlm_url_canonical(struct vlm_buffer *out, const char *url, size_t n)
