@@ -225,18 +225,30 @@ static void tell_seal(uint64_t done, uint64_t all, void *context)
 
 /* The phases ------------------------------------------------------------------------------------- */
 
+/* The most memory this process ever had. (getrusage would tell of the program before exec too.) */
+static uint64_t own_memory_peak(void)
+{
+    char line[128];
+    uint64_t bytes = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof(line), file))
+        if (!strncmp(line, "VmHWM:", 6))
+            bytes = strtoull(line + 6, NULL, 10) * 1024;
+    if (file)
+        fclose(file);
+    return bytes;
+}
+
 static int write_manifest(struct build *build, struct vlm_buffer *report, struct vlm_err *err)
 {
     struct vlm_buffer text = { 0 };
     struct vlm_json json = { .out = report };
-    struct rusage usage;
     build->report.bytes_in = build->plan.bytes;
     build->report.seconds = now() - build->started;
     build->report.crashes = build->pool.crashes;
     build->report.clock_fired = build->pool.clock_fired;
     build->report.unconfined = build->pool.unconfined;
-    getrusage(RUSAGE_SELF, &usage);
-    build->report.memory_peak = VLM_MAX(build->pool.memory_peak, (uint64_t)usage.ru_maxrss * 1024);
+    build->report.memory_peak = VLM_MAX(build->pool.memory_peak, own_memory_peak());
     vlm_report_write(&json, &build->report);
     vlm_manifest_write(&text, &build->report, &build->plan.text, 1);
     char *path = vlm_path_join(build->options->output, "manifest.json");

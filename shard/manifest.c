@@ -16,12 +16,16 @@
 int vlm_part_measure(struct vlm_part_info *part, const char *path, struct vlm_err *err)
 {
     struct stat stat;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a fifo must not stop us */
     if (fd < 0 || fstat(fd, &stat) < 0) {
         int rc = vlm_fail_errno(err, errno, "cannot read '%s'", path);
         if (fd >= 0)
             close(fd);
         return rc;
+    }
+    if (!S_ISREG(stat.st_mode)) {
+        close(fd);
+        return vlm_fail(err, VLM_EFORMAT, "'%s' is no file", path);
     }
     int rc = VLM_OK;
     part->size = (uint64_t)stat.st_size;
@@ -114,11 +118,11 @@ static void write_items(struct vlm_json *json, const struct vlm_ledger *ledger)
     vlm_json_close(json, '}');
 }
 
-static void parts_digest(const struct vlm_run_report *report, uint8_t digest[VLM_SHA256_SIZE])
+void vlm_parts_digest(const struct vlm_part_info *parts, size_t n, uint8_t digest[VLM_SHA256_SIZE])
 {
     struct vlm_sha256_stream *sha = vlm_sha256_begin();
-    for (size_t i = 0; i < report->n_parts; i++)
-        vlm_sha256_add(sha, report->parts[i].sha256, VLM_SHA256_SIZE);
+    for (size_t i = 0; i < n; i++)
+        vlm_sha256_add(sha, parts[i].sha256, VLM_SHA256_SIZE);
     vlm_sha256_end(sha, digest);
 }
 
@@ -157,7 +161,7 @@ void vlm_report_write(struct vlm_json *json, const struct vlm_run_report *report
         vlm_json_close(json, '}');
     }
     vlm_json_close(json, ']');
-    parts_digest(report, digest);
+    vlm_parts_digest(report->parts, report->n_parts, digest);
     vlm_json_key(json, "sha256");
     vlm_json_hex(json, digest, sizeof(digest));
     vlm_json_close(json, '}');

@@ -32,6 +32,9 @@ struct vlm_run_report {
 VLM_MUST_CHECK int vlm_part_measure(struct vlm_part_info *part, const char *path,
                                     struct vlm_err *err);
 
+/* The hash over the parts' hashes, which names the whole set. */
+void vlm_parts_digest(const struct vlm_part_info *parts, size_t n, uint8_t digest[VLM_SHA256_SIZE]);
+
 /* The report as one JSON object (interfaces: --json of vlm-shard). */
 void vlm_report_write(struct vlm_json *json, const struct vlm_run_report *report);
 

@@ -11,6 +11,7 @@
 #include "shard/part.h"
 
 #include <lmdb.h>
+#include <sys/stat.h>
 
 struct vlm_part_reader {
     MDB_env *env;
@@ -135,14 +136,32 @@ int vlm_set_open(struct vlm_set **out, const char *folder, struct vlm_err *err)
     return rc == VLM_SKIP ? vlm_recode(err, VLM_EFAIL) : rc;
 }
 
+/* A map of a file that is shorter than LMDB believes would end in a signal. */
+static int check_size(const char *path, uint64_t size, struct vlm_err *err)
+{
+    struct stat stat_buffer;
+    if (stat(path, &stat_buffer) < 0)
+        return vlm_fail_errno(err, errno, "cannot read '%s'", path);
+    if (!S_ISREG(stat_buffer.st_mode))
+        return vlm_fail(err, VLM_EDIFFER, "'%s' is no file", path);
+    if ((uint64_t)stat_buffer.st_size != size)
+        return vlm_fail(err, VLM_EDIFFER, "'%s' has %" PRIu64 " bytes, the manifest says %" PRIu64,
+                        path, (uint64_t)stat_buffer.st_size, size);
+    return VLM_OK;
+}
+
 static int open_next_part(struct vlm_set *set, struct vlm_err *err)
 {
     vlm_part_close(set->part);
     set->part = NULL;
     if (set->next_part == set->manifest.n_parts)
         return VLM_EOF;
-    char *path = vlm_path_join(set->folder, set->manifest.parts[set->next_part++].name);
-    int rc = vlm_part_open(&set->part, path, err);
+    const struct vlm_part_info *info = &set->manifest.parts[set->next_part++];
+    char *path = vlm_path_join(set->folder, info->name);
+    int rc = path ? check_size(path, info->size, err)
+                  : vlm_fail(err, VLM_ENOMEM, "no memory for a path");
+    if (rc == VLM_OK)
+        rc = vlm_part_open(&set->part, path, err);
     free(path);
     set->ordinal = 0;
     return rc;

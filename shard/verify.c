@@ -307,6 +307,16 @@ static void check_equation(struct report *report, json_object *books, const char
              what, in, kept, skipped);
 }
 
+static void check_digest(struct report *report, const struct vlm_manifest *manifest)
+{
+    uint8_t digest[VLM_SHA256_SIZE];
+    char hex[2 * VLM_SHA256_SIZE + 1];
+    const char *said = json_object_get_string(json_object_object_get(manifest->report, "sha256"));
+    vlm_parts_digest(manifest->parts, manifest->n_parts, digest);
+    if (!said || strcmp(said, vlm_hex(hex, digest, sizeof(digest))) != 0)
+        find(report, "manifest.json: 'sha256' is not the hash over the parts' hashes");
+}
+
 static void check_ledger(struct report *report, const struct vlm_manifest *manifest)
 {
     json_object *books = manifest->report;
@@ -326,6 +336,7 @@ static void check_ledger(struct report *report, const struct vlm_manifest *manif
         find(report, "manifest.json: bytes: 'in' is not 'read' and 'damaged' together");
     if (number(json_object_object_get(books, "documents"), "kept") != documents)
         find(report, "manifest.json: documents: 'kept' is not the sum over the parts");
+    check_digest(report, manifest);
 }
 
 /* Parts that the manifest does not know: of another build, or of none. */
