@@ -105,6 +105,25 @@ static void test_status_lines(void **state)
 }
 
 /* Records that promise no HTTP have their block as the body, and no error. */
+static void test_interim_messages(void **state)
+{
+    static const char block[] = "HTTP/1.1 100 Continue\r\n\r\n"
+                                "HTTP/1.1 103 Early Hints\r\nContent-Type: text/plain\r\n\r\n"
+                                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\nbody";
+    static const char alone[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct vlm_http http;
+    struct vlm_record record = response(block, sizeof(block) - 1);
+    decode(&http, &record, *state);
+    assert_int_equal(http.status, 200);
+    assert_string_equal(http.content_type, "text/html");
+    assert_int_equal(http.body_length, 4);
+    assert_memory_equal(http.body, "body", 4);
+    record = response(alone, sizeof(alone) - 1);
+    decode(&http, &record, *state);
+    assert_int_equal(http.status, 100);
+    assert_int_equal(http.body_length, 0);
+}
+
 static void test_other_records(void **state)
 {
     struct vlm_http http;
@@ -448,12 +467,20 @@ static void test_payload_kind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_header),        cmocka_unit_test(test_status_lines),
-        cmocka_unit_test(test_other_records), cmocka_unit_test(test_header_limit),
-        cmocka_unit_test(test_chunked),       cmocka_unit_test(test_codings),
-        cmocka_unit_test(test_cut_codings),   cmocka_unit_test(test_body_limit),
-        cmocka_unit_test(test_bombs),         cmocka_unit_test(test_full_arena),
-        cmocka_unit_test(test_digests),       cmocka_unit_test(test_digest_readings),
+        cmocka_unit_test(test_header),
+        cmocka_unit_test(test_status_lines),
+        cmocka_unit_test(test_interim_messages),
+        cmocka_unit_test(test_header_limit),
+        cmocka_unit_test(test_other_records),
+        cmocka_unit_test(test_header_limit),
+        cmocka_unit_test(test_chunked),
+        cmocka_unit_test(test_codings),
+        cmocka_unit_test(test_cut_codings),
+        cmocka_unit_test(test_body_limit),
+        cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_full_arena),
+        cmocka_unit_test(test_digests),
+        cmocka_unit_test(test_digest_readings),
         cmocka_unit_test(test_payload_kind),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

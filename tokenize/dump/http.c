@@ -13,7 +13,13 @@
 #include <ctype.h>
 #include <strings.h>
 
-enum { CODINGS_MAX = 2, CODING_NAME_MAX = 32, CHUNK_LINE_MAX = 64 << 10, CHUNK_DIGITS_MAX = 8 };
+enum {
+    CODINGS_MAX = 2,
+    CODING_NAME_MAX = 32,
+    CHUNK_LINE_MAX = 64 << 10,
+    CHUNK_DIGITS_MAX = 8,
+    INTERIM_MAX = 8, /* messages of one block */
+};
 
 struct text {
     const char *at;
@@ -165,6 +171,22 @@ static bool parse_message(struct message *message, const uint8_t *bytes, size_t 
         at = newline < end ? newline + 1 : end;
     }
     return false;
+}
+
+/* The final message: interim ones ("100 Continue", RFC 9110 15.2) stand before it and have no body. */
+static bool parse_final_message(struct message *message, const uint8_t *bytes, size_t n)
+{
+    size_t before = 0;
+    for (int i = 0; i < INTERIM_MAX; i++) {
+        if (!parse_message(message, bytes + before, n - before))
+            return false;
+        before += message->header_size;
+        bool interim = message->status < 200 && message->status != 101;
+        if (!interim || n - before < 5 || memcmp(bytes + before, "HTTP/", 5))
+            break;
+    }
+    message->header_size = before;
+    return true;
 }
 
 /* A chunk's size line at bytes: bytes of the line, or 0 when it is none. */
@@ -339,7 +361,7 @@ int vlm_http_decode(struct vlm_http *http, const struct vlm_record *record, stru
     bool may = record->type == VLM_RECORD_RESPONSE || record->type == VLM_RECORD_REVISIT;
     struct message message = { 0 };
     bool is_http = may && record->block_length &&
-                   parse_message(&message, record->block, (size_t)record->block_length);
+                   parse_final_message(&message, record->block, (size_t)record->block_length);
     const uint8_t *unchunked = http->raw;
     size_t unchunked_length = http->raw_length;
     if (is_http) {
