@@ -102,6 +102,44 @@ static void prescan_window(void **state)
     }
 }
 
+static void xml_declarations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *page, *name;
+    } pages[] = {
+        { "<?xml version='1.0' encoding='koi8-r'?>\xc1", "koi8-r" },
+        { "<?xml encoding = \"Shift_JIS\" ?><meta charset=big5>\xa4\x40", "big5" },
+        { "<?xml encoding=\"gbk\"?>\xc3\xa9", "utf-8" }, /* the whole page is */
+        { "<?xml encoding=\"utf-16\"?>\xe9", "utf-8" },
+        { "<?xml encoding=gbk?>\xe9", "windows-1252" },
+        { "<?xml encoding?>\xe9", "windows-1252" },
+        { "<?xml encoding>=\"gbk\"\xe9", "windows-1252" },
+        { "<?xml encoding=\"gbk?>\xe9\"", "windows-1252" },
+        { "<?xml encoding=\"gbk\"\xe9", "windows-1252" },
+        { " <?xml encoding=\"gbk\"?>\xe9", "windows-1252" },
+        { "<?xml\xe9", "windows-1252" },
+    };
+    for (size_t i = 0; i < VLM_COUNTOF(pages); i++)
+        assert_string_equal(choose(pages[i].page, strlen(pages[i].page), NULL, NULL),
+                            pages[i].name);
+}
+
+/* Read as ASCII these pages would be rubbish. */
+static void bytes_give_themselves_away(void **state)
+{
+    (void)state;
+    static const char le[] = "<\0p\0>\0\x10\x04", be[] = "\0<\0p\0>\x04\x10";
+    assert_string_equal(choose(le, sizeof(le) - 1, NULL, NULL), "utf-16le");
+    assert_string_equal(choose(be, sizeof(be) - 1, NULL, NULL), "utf-16be");
+    assert_string_equal(choose(be, 3, NULL, NULL), "utf-8");
+    static const char jis[] = "<p>\x1b$B$$$m$O\x1b(B<meta charset=gbk>";
+    assert_string_equal(choose(jis, 15, NULL, NULL), "iso-2022-jp");
+    assert_string_equal(choose(jis, sizeof(jis) - 1, NULL, NULL), "gbk");
+    assert_string_equal(choose("\x1b$B\xc3\xa9", 5, NULL, NULL), "utf-8");
+    assert_string_equal(choose("\x1b(B", 3, NULL, NULL), "utf-8");
+}
+
 static void labels(void **state)
 {
     (void)state;
@@ -308,6 +346,8 @@ int main(void)
         cmocka_unit_test(content_types),
         cmocka_unit_test(prescan_of_meta),
         cmocka_unit_test(prescan_window),
+        cmocka_unit_test(xml_declarations),
+        cmocka_unit_test(bytes_give_themselves_away),
         cmocka_unit_test(labels),
         cmocka_unit_test(bytes_become_characters),
         cmocka_unit_test(invalid_bytes_become_replacements),

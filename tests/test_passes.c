@@ -181,6 +181,44 @@ static void main_content(void **state)
                  VLM_NODE_OUTSIDE, 0);
 }
 
+/* Manuals and the like: short sections beside a long one are content as well. */
+static void sections_of_one_document(void **state)
+{
+    expect_flags(state,
+                 "<body><div id=v class=sect><h2>Name</h2><p>crawl - read records of the web</div>"
+                 "<div class=sect><h2>Description</h2>" PARAGRAPH PARAGRAPH PARAGRAPH "</div>",
+                 "v", VLM_NODE_OUTSIDE, 0);
+    expect_flags(state,
+                 "<body><div id=v class=side><h2>Name</h2><p>crawl - read records of the web</div>"
+                 "<div class=sect><h2>Description</h2>" PARAGRAPH PARAGRAPH PARAGRAPH "</div>",
+                 "v", VLM_NODE_OUTSIDE, VLM_NODE_OUTSIDE);
+    expect_flags(state,
+                 "<body><div id=v class=sect><h3>Name</h3><p>crawl - read records of the web</div>"
+                 "<div class=sect><h2>Description</h2>" PARAGRAPH PARAGRAPH PARAGRAPH "</div>",
+                 "v", VLM_NODE_OUTSIDE, VLM_NODE_OUTSIDE);
+    /* An id made of the heading says nothing, but for one beside an article. */
+    static const char menu[] = "<body><section><h2>Windows</h2>" PARAGRAPH PARAGRAPH PARAGRAPH
+                               "</section><section id=the-file-menu><h2>The file menu</h2><p>It "
+                               "has entries for opening a file.</section>";
+    expect_flags(state, menu, "the-file-menu", VLM_NODE_OUTSIDE, 0);
+    expect_flags(state, menu, "the-file-menu", VLM_NODE_CHROME, 0);
+    expect_flags(state, "<body>" PARAGRAPH "<h2 id=footer>Footer</h2>" PARAGRAPH, "footer",
+                 VLM_NODE_CHROME | VLM_NODE_OUTSIDE, 0);
+    expect_flags(state, "<body>" PARAGRAPH "<h2 id=v class=footer>Footer</h2>" PARAGRAPH, "v",
+                 VLM_NODE_CHROME, VLM_NODE_CHROME);
+    static const char popular[] = "<body><article><h2>Windows</h2>" PARAGRAPH PARAGRAPH PARAGRAPH
+                                  "</article><div id=popular><h2>Popular</h2><p>It has entries "
+                                  "for opening a file.</div>";
+    expect_flags(state, popular, "popular", VLM_NODE_OUTSIDE, VLM_NODE_OUTSIDE);
+    /* Highlighted code is no comment of a reader. */
+    expect_flags(state,
+                 "<body><article>" PARAGRAPH PARAGRAPH
+                 "<pre><code>x = 1 <span id=v class=hljs-comment># one</span></code></pre>",
+                 "v", VLM_NODE_OUTSIDE, 0);
+    expect_flags(state, "<body><article>" PARAGRAPH PARAGRAPH "<div id=v class=comment>Nice.</div>",
+                 "v", VLM_NODE_OUTSIDE, VLM_NODE_OUTSIDE);
+}
+
 static void main_rendering(void **state)
 {
     expect_main(state,
@@ -284,12 +322,19 @@ static void measures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hidden_elements),    cmocka_unit_test(noscript_duplicates),
-        cmocka_unit_test(chrome_by_name),     cmocka_unit_test(chrome_guards),
-        cmocka_unit_test(small_and_inline),   cmocka_unit_test(folding),
-        cmocka_unit_test(main_content),       cmocka_unit_test(main_rendering),
-        cmocka_unit_test(captions_and_main),  cmocka_unit_test(passes_are_idempotent),
-        cmocka_unit_test(memory_and_balance), cmocka_unit_test(measures),
+        cmocka_unit_test(hidden_elements),
+        cmocka_unit_test(noscript_duplicates),
+        cmocka_unit_test(chrome_by_name),
+        cmocka_unit_test(chrome_guards),
+        cmocka_unit_test(small_and_inline),
+        cmocka_unit_test(folding),
+        cmocka_unit_test(sections_of_one_document),
+        cmocka_unit_test(main_content),
+        cmocka_unit_test(main_rendering),
+        cmocka_unit_test(captions_and_main),
+        cmocka_unit_test(passes_are_idempotent),
+        cmocka_unit_test(memory_and_balance),
+        cmocka_unit_test(measures),
     };
     return cmocka_run_group_tests(tests, page_setup, page_teardown);
 }

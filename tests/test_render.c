@@ -52,6 +52,26 @@ static void m3w_separators(void **state)
     expect(state, "", VLM_RENDER_M3W, "");
 }
 
+/* What stood around something left out is still two words. */
+static void gaps_of_left_out_nodes(void **state)
+{
+    static const char hidden[] = "<div>a <div hidden>x</div> b <span hidden>y<div>z</div></span> c";
+    expect(state, hidden, VLM_RENDER_TEXT, "a b c");
+    expect(state, hidden, VLM_RENDER_M3W, "<BOS>a b c<EOC>");
+    expect(state, hidden, VLM_RENDER_CM3, "<div>a b c</div>");
+    expect(state, "<p>a<span hidden>x</span>b", VLM_RENDER_TEXT, "ab");
+    expect(state, "<p>a<span hidden>x</span>b", VLM_RENDER_CM3, "<p>ab</p>");
+    expect(state, "<p><i>a</i><b> </b>b<b>&nbsp;</b>c", VLM_RENDER_CM3, "<p><i>a</i> b c</p>");
+    expect(state, "<pre>a<b>\n  </b>b<b></b>c</pre>", VLM_RENDER_CM3, "<pre>a\n  bc</pre>");
+    static const char chrome[] = "<div>a <nav>x</nav> b <div></div> c<span></span>d";
+    expect(state, chrome, VLM_RENDER_CM3, "<div>a b cd</div>");
+    expect(state, "<p>a <textarea>x</textarea> b <datalist><option>y</datalist> c", VLM_RENDER_TEXT,
+           "a x b c");
+    expect(state,
+           "<figure><img src=1.png><figcaption>a <div hidden>x</div> b</figcaption></figure>",
+           VLM_RENDER_PAIR, "<BOS><image>a b<EOC>");
+}
+
 static void reserved_words_in_text(void **state)
 {
     expect(state,
@@ -370,6 +390,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flamingo_example),
         cmocka_unit_test(m3w_separators),
+        cmocka_unit_test(gaps_of_left_out_nodes),
         cmocka_unit_test(reserved_words_in_text),
         cmocka_unit_test(reserved_words_in_markup),
         cmocka_unit_test(attributes_in_byte_order),

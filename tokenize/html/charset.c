@@ -165,6 +165,30 @@ const struct vlm_encoding *vlm_charset_prescan(const char *p, size_t n)
     return NULL;
 }
 
+/* The encoding of an XML declaration, or NULL ("get an XML encoding", 13.2.3.2). */
+static const struct vlm_encoding *in_xml_declaration(const char *p, size_t n)
+{
+    const char *end = n > 5 && !memcmp(p, "<?xml", 5) ? memchr(p, '>', n) : NULL;
+    const char *at = end ? memmem(p, (size_t)(end - p), "encoding", 8) : NULL;
+    if (!at)
+        return NULL;
+    at += 8;
+    while (at < end && (uint8_t)*at <= ' ')
+        at++;
+    if (*at++ != '=')
+        return NULL;
+    while (at < end && (uint8_t)*at <= ' ')
+        at++;
+    if (at >= end || (*at != '"' && *at != '\''))
+        return NULL;
+    const char *quote = memchr(at + 1, *at, (size_t)(end - at - 1));
+    const struct vlm_encoding *found =
+        quote ? vlm_encoding_find(at + 1, (size_t)(quote - at - 1)) : NULL;
+    bool is_utf16 =
+        found && (found->kind == VLM_CHARSET_UTF16BE || found->kind == VLM_CHARSET_UTF16LE);
+    return is_utf16 ? utf8() : usable(found);
+}
+
 static const struct vlm_encoding *byte_order_mark(const uint8_t *p, size_t n)
 {
     if (n >= 3 && p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf)
@@ -174,6 +198,24 @@ static const struct vlm_encoding *byte_order_mark(const uint8_t *p, size_t n)
     if (n >= 2 && p[0] == 0xff && p[1] == 0xfe)
         return vlm_encoding_find("utf-16le", 8);
     return NULL;
+}
+
+/* What undeclared bytes give away: UTF-16 by the zeros of its first two characters, ISO-2022-JP by
+ * an escape sequence on a page without bytes over 0x7f. */
+static const struct vlm_encoding *detect(const uint8_t *p, size_t n, bool is_utf8)
+{
+    if (n >= 4 && p[0] && !p[1] && p[2] && !p[3])
+        return vlm_encoding_find("utf-16le", 8);
+    if (n >= 4 && !p[0] && p[1] && !p[2] && p[3])
+        return vlm_encoding_find("utf-16be", 8);
+    if (!is_utf8)
+        return NULL;
+    if (!memmem(p, n, "\x1b$B", 3) && !memmem(p, n, "\x1b$@", 3))
+        return utf8();
+    for (size_t i = 0; i < n; i++)
+        if (p[i] >= 0x80)
+            return utf8();
+    return vlm_encoding_find("iso-2022-jp", 11);
 }
 
 const struct vlm_encoding *vlm_charset_choose(const struct vlm_page_input *in)
@@ -188,13 +230,16 @@ const struct vlm_encoding *vlm_charset_choose(const struct vlm_page_input *in)
     if (found)
         return found;
     found = vlm_charset_prescan(in->bytes, VLM_MIN(in->size, (size_t)VLM_PRESCAN_BYTES));
+    if (!found)
+        found = in_xml_declaration(in->bytes, VLM_MIN(in->size, (size_t)VLM_PRESCAN_BYTES));
     /* Pages that say nothing, or say iso-8859-1 out of habit, and are UTF-8 throughout. A page of
      * ASCII alone is the same in all of them. */
     if (found && found->kind == VLM_CHARSET_UTF8)
         return found;
     bool is_utf8 = vlm_utf8_valid_prefix(in->bytes, in->size) == in->size;
-    if (!found && is_utf8)
-        return utf8();
+    const struct vlm_encoding *detected = found ? NULL : detect(in->bytes, in->size, is_utf8);
+    if (detected)
+        return detected;
     /* A browser that meets a late <meta> starts again with what it says (13.2.3.5). */
     if (!found)
         found = vlm_charset_prescan(in->bytes, VLM_MIN(in->size, (size_t)VLM_PRESCAN_LATE_BYTES));

@@ -41,8 +41,9 @@ const struct vlm_encoding *vlm_encoding_find(const char *label, size_t n);
 const struct vlm_encoding *vlm_encoding_at(size_t i); /* i < VLM_ENCODINGS */
 size_t vlm_encoding_index(const struct vlm_encoding *encoding);
 
-/* Override, byte order mark, HTTP header, <meta> in the first 1024 bytes, valid UTF-8, <meta> in the
- * first 64 KiB, windows-1252: the first that names an encoding that can be decoded. */
+/* Override, byte order mark, HTTP header, <meta> in the first 1024 bytes, XML declaration, what the
+ * bytes give away (UTF-16, ISO-2022-JP, UTF-8), <meta> in the first 64 KiB, windows-1252: the first
+ * that names an encoding that can be decoded. */
 const struct vlm_encoding *vlm_charset_choose(const struct vlm_page_input *in);
 
 /* <meta charset> or <meta http-equiv=content-type> in the n bytes (HTML section 13.2.3.2), or

@@ -1,13 +1,15 @@
 /* chrome.c - marks what surrounds the content of a page, by element, role and name.
  *
  * The rule of minimal HTML (HTLM section 2.1: "headers, footers, copyrights, forms"), made
- * executable. Two guards keep it from eating pages: an element that holds half of the page's text
- * is content whatever its name, and the header of an article that holds its heading is content. */
+ * executable. Three guards keep it from eating pages: an element that holds half of the page's text
+ * is content whatever its name, the header of an article that holds its heading is content, and an
+ * id that is an anchor made of a heading is no name. */
 #include "base/vlm.h"
 
 #include "tokenize/html/chrome_rules.h"
 #include "tokenize/html/layout.h"
 #include "tokenize/html/passes_internal.h"
+#include "tokenize/html/sections.h"
 
 enum { NAME_MAX_BYTES = 48 }; /* longer tokens match nothing */
 
@@ -78,7 +80,9 @@ static bool named_as_chrome(const struct vlm_tree *tree, uint32_t node)
             break;
         const char *value = document->text + event->start;
         if ((event->name == VLM_ATTRIBUTE_class || event->name == VLM_ATTRIBUTE_id) &&
-            any_token(value, event->length, name_rules, VLM_COUNTOF(name_rules)))
+            any_token(value, event->length, name_rules, VLM_COUNTOF(name_rules)) &&
+            !(event->name == VLM_ATTRIBUTE_id &&
+              vlm_section_is_named(tree, node, value, event->length)))
             return true;
         if (event->name == VLM_ATTRIBUTE_role &&
             any_token(value, event->length, role_rules, VLM_COUNTOF(role_rules)))

@@ -4,7 +4,8 @@
  * named as standing beside an article (comments, related links, advertisements) does not, as long
  * as it is the smaller part of the page. From the root the walk goes down into the child that holds
  * nearly all of that text, until the text is spread over several children: there the content
- * begins, and what was passed on the way is OUTSIDE, but for figures. Inside, blocks that consist of
+ * begins, and what was passed on the way is OUTSIDE, but for figures. Sections of one document, which
+ * are alike and begin with headings of one level, are not passed by. Inside, blocks that consist of
  * links are OUTSIDE too. What describes an image is CAPTION: it belongs to the content only together
  * with the image. A page without running text keeps everything. */
 #include "base/vlm.h"
@@ -12,6 +13,7 @@
 #include "tokenize/html/layout.h"
 #include "tokenize/html/main_rules.h"
 #include "tokenize/html/passes_internal.h"
+#include "tokenize/html/sections.h"
 
 enum {
     PLAIN_MIN = 25,     /* characters outside links that a block needs to count */
@@ -45,11 +47,6 @@ struct main_search {
     struct density *density;
 };
 
-static bool is_heading(unsigned name)
-{
-    return name >= VLM_ELEMENT_h1 && name <= VLM_ELEMENT_h6;
-}
-
 static void measure_blocks(struct main_search *search)
 {
     struct vlm_tree *tree = search->tree;
@@ -76,7 +73,7 @@ static void measure_blocks(struct main_search *search)
 static uint64_t block_score(const struct vlm_tree_node *node, const struct density *it)
 {
     uint32_t plain = it->text - VLM_MIN(it->links, it->text);
-    if (node->out || plain < PLAIN_MIN || it->links > plain || is_heading(node->name))
+    if (node->out || plain < PLAIN_MIN || it->links > plain || vlm_is_heading(node->name))
         return 0;
     return plain >= PLAIN_SURE || it->stops ? plain : 0;
 }
@@ -182,9 +179,14 @@ static enum beside is_beside(const struct word_index *index, const struct vlm_tr
         const struct vlm_event *event = &tree->document->events[i];
         if (event->kind != VLM_EVENT_ATTRIBUTE)
             break;
+        const char *value = tree->document->text + event->start;
+        enum beside meaning = NOT_BESIDE;
         if (event->name == VLM_ATTRIBUTE_class || event->name == VLM_ATTRIBUTE_id)
-            found = VLM_MAX(
-                found, names_beside(index, tree->document->text + event->start, event->length));
+            meaning = names_beside(index, value, event->length);
+        if (meaning == BESIDE && event->name == VLM_ATTRIBUTE_id &&
+            vlm_section_is_named(tree, node, value, event->length))
+            meaning = NOT_BESIDE; /* a section about menus is no menu */
+        found = VLM_MAX(found, meaning);
     }
     return found;
 }
@@ -193,9 +195,16 @@ static void find_beside(struct main_search *search)
 {
     struct word_index index;
     index_words(&index);
-    for (uint32_t i = 0; i < search->tree->n_nodes; i++)
+    const struct vlm_tree_node *nodes = search->tree->nodes;
+    uint32_t code_end = 0; /* in code, "comment" is the name of a colour */
+    for (uint32_t i = 0; i < search->tree->n_nodes; i++) {
+        bool asked = !nodes[i].out && i >= code_end;
         search->density[i].beside =
-            search->tree->nodes[i].out ? NOT_BESIDE : (uint8_t)is_beside(&index, search->tree, i);
+            asked ? (uint8_t)is_beside(&index, search->tree, i) : NOT_BESIDE;
+        if (i >= code_end &&
+            (nodes[i].name == VLM_ELEMENT_pre || nodes[i].name == VLM_ELEMENT_code))
+            code_end = nodes[i].end;
+    }
 }
 
 /* Marks what is named as standing beside the content and is not most of it. */
@@ -324,7 +333,8 @@ static uint32_t descend(struct main_search *search, uint64_t score)
         if (next == VLM_TREE_NONE || !is_container(tree->nodes[next].name))
             return content;
         if (search->density[next].score * 100 < score * share_needed(tree, next) ||
-            loose_score(search, first, end) * 100 > score * LOOSE_SHARE)
+            loose_score(search, first, end) * 100 > score * LOOSE_SHARE ||
+            vlm_section_has_fellow(tree, next, first, end))
             return content;
         for (uint32_t i = first; i < end; i = tree->nodes[i].end)
             if (i != next && !is_picture(&tree->nodes[i]) &&
@@ -341,7 +351,7 @@ static uint32_t descend(struct main_search *search, uint64_t score)
 
 static bool is_link_list(const struct vlm_tree_node *node)
 {
-    return vlm_element_layout(node->name) > VLM_LAYOUT_BREAK && !is_heading(node->name) &&
+    return vlm_element_layout(node->name) > VLM_LAYOUT_BREAK && !vlm_is_heading(node->name) &&
            node->links >= LINKS_MIN &&
            (uint64_t)node->link_characters * 100 > (uint64_t)node->characters * LINK_SHARE;
 }

@@ -83,22 +83,23 @@ struct vlm_string vlm_build_value(struct vlm_build *build,
 static bool is_inline(unsigned element)
 {
     static const uint8_t words[] = {
-        VLM_ELEMENT_a,      VLM_ELEMENT_abbr,   VLM_ELEMENT_acronym,  VLM_ELEMENT_area,
-        VLM_ELEMENT_audio,  VLM_ELEMENT_b,      VLM_ELEMENT_bdi,      VLM_ELEMENT_bdo,
-        VLM_ELEMENT_big,    VLM_ELEMENT_blink,  VLM_ELEMENT_button,   VLM_ELEMENT_canvas,
-        VLM_ELEMENT_cite,   VLM_ELEMENT_code,   VLM_ELEMENT_data,     VLM_ELEMENT_del,
-        VLM_ELEMENT_dfn,    VLM_ELEMENT_em,     VLM_ELEMENT_embed,    VLM_ELEMENT_font,
-        VLM_ELEMENT_i,      VLM_ELEMENT_img,    VLM_ELEMENT_input,    VLM_ELEMENT_ins,
-        VLM_ELEMENT_kbd,    VLM_ELEMENT_label,  VLM_ELEMENT_link,     VLM_ELEMENT_map,
-        VLM_ELEMENT_mark,   VLM_ELEMENT_meta,   VLM_ELEMENT_meter,    VLM_ELEMENT_nobr,
-        VLM_ELEMENT_object, VLM_ELEMENT_output, VLM_ELEMENT_param,    VLM_ELEMENT_picture,
-        VLM_ELEMENT_q,      VLM_ELEMENT_rb,     VLM_ELEMENT_rp,       VLM_ELEMENT_rt,
-        VLM_ELEMENT_rtc,    VLM_ELEMENT_ruby,   VLM_ELEMENT_s,        VLM_ELEMENT_samp,
-        VLM_ELEMENT_slot,   VLM_ELEMENT_small,  VLM_ELEMENT_source,   VLM_ELEMENT_span,
-        VLM_ELEMENT_strike, VLM_ELEMENT_strong, VLM_ELEMENT_sub,      VLM_ELEMENT_sup,
-        VLM_ELEMENT_time,   VLM_ELEMENT_track,  VLM_ELEMENT_tt,       VLM_ELEMENT_u,
-        VLM_ELEMENT_var,    VLM_ELEMENT_video,  VLM_ELEMENT_wbr,      VLM_ELEMENT_noscript,
-        VLM_ELEMENT_base,   VLM_ELEMENT_select, VLM_ELEMENT_progress, VLM_ELEMENT_iframe,
+        VLM_ELEMENT_a,        VLM_ELEMENT_abbr,     VLM_ELEMENT_acronym,  VLM_ELEMENT_area,
+        VLM_ELEMENT_audio,    VLM_ELEMENT_b,        VLM_ELEMENT_bdi,      VLM_ELEMENT_bdo,
+        VLM_ELEMENT_big,      VLM_ELEMENT_blink,    VLM_ELEMENT_button,   VLM_ELEMENT_canvas,
+        VLM_ELEMENT_cite,     VLM_ELEMENT_code,     VLM_ELEMENT_data,     VLM_ELEMENT_del,
+        VLM_ELEMENT_dfn,      VLM_ELEMENT_em,       VLM_ELEMENT_embed,    VLM_ELEMENT_font,
+        VLM_ELEMENT_i,        VLM_ELEMENT_img,      VLM_ELEMENT_input,    VLM_ELEMENT_ins,
+        VLM_ELEMENT_kbd,      VLM_ELEMENT_label,    VLM_ELEMENT_link,     VLM_ELEMENT_map,
+        VLM_ELEMENT_mark,     VLM_ELEMENT_meta,     VLM_ELEMENT_meter,    VLM_ELEMENT_nobr,
+        VLM_ELEMENT_object,   VLM_ELEMENT_output,   VLM_ELEMENT_param,    VLM_ELEMENT_picture,
+        VLM_ELEMENT_q,        VLM_ELEMENT_rb,       VLM_ELEMENT_rp,       VLM_ELEMENT_rt,
+        VLM_ELEMENT_rtc,      VLM_ELEMENT_ruby,     VLM_ELEMENT_s,        VLM_ELEMENT_samp,
+        VLM_ELEMENT_slot,     VLM_ELEMENT_small,    VLM_ELEMENT_source,   VLM_ELEMENT_span,
+        VLM_ELEMENT_strike,   VLM_ELEMENT_strong,   VLM_ELEMENT_sub,      VLM_ELEMENT_sup,
+        VLM_ELEMENT_time,     VLM_ELEMENT_track,    VLM_ELEMENT_tt,       VLM_ELEMENT_u,
+        VLM_ELEMENT_var,      VLM_ELEMENT_video,    VLM_ELEMENT_wbr,      VLM_ELEMENT_noscript,
+        VLM_ELEMENT_base,     VLM_ELEMENT_select,   VLM_ELEMENT_progress, VLM_ELEMENT_iframe,
+        VLM_ELEMENT_textarea, VLM_ELEMENT_datalist, VLM_ELEMENT_applet,   VLM_ELEMENT_frame,
     };
     return memchr(words, (int)element, sizeof(words)) != NULL;
 }
@@ -155,6 +156,15 @@ static void add_space(struct vlm_build *build, uint32_t offset)
         build->after_space = true;
         build->space_event = build->text_event - 1;
     }
+}
+
+/* An element beyond the depth limit must leave a space: nobody else sees the line begin. */
+static void begin_line(struct vlm_build *build, bool emitted, uint32_t offset)
+{
+    if (emitted)
+        break_line(build);
+    else
+        add_space(build, offset);
 }
 
 static bool is_space(char c)
@@ -393,7 +403,7 @@ static void open_element(struct vlm_build *build, struct vlm_build_element *entr
 {
     entry->name = token->element;
     if (!is_inline(token->element))
-        break_line(build);
+        begin_line(build, build->emitted < VLM_HTML_DEPTH_MAX, token->offset);
     else if (token->element == VLM_ELEMENT_img)
         build->at_start = build->after_space = false;
     read_tag(build, token);
@@ -432,7 +442,7 @@ static void close_element(struct vlm_build *build, uint32_t offset)
     build->preformatted -= entry.preformatted;
     build->skip_newline = false;
     if (!is_inline(entry.name))
-        break_line(build);
+        begin_line(build, entry.emitted, offset);
     if (entry.name == VLM_ELEMENT_title && build->in_title)
         end_title(build);
     if (entry.name == VLM_ELEMENT_picture)
@@ -477,7 +487,8 @@ static void start_element(void *context, const xmlChar *name, const xmlChar **at
         build->stack_capacity = more;
     }
     struct vlm_build_element *entry = &build->stack[build->depth++];
-    *entry = (struct vlm_build_element){ .name = VLM_ELEMENT_html };
+    /* An implied element leaves no event, so it must not take white space away either. */
+    *entry = (struct vlm_build_element){ .name = VLM_ELEMENT_span };
     /* A tag of the page is reported once, under its own name. */
     bool ours = token->kind == VLM_TOKEN_OPEN && build->reported != build->token + 1 &&
                 !strcmp((const char *)name, vlm_skeleton_name(token->element));

@@ -217,6 +217,23 @@ void vlm_flow_tag(struct vlm_flow *flow, const char *tag)
     flow->after_image = !strcmp(tag, "<image>");
 }
 
+bool vlm_event_breaks_line(const struct vlm_document *document, size_t i)
+{
+    for (size_t end = vlm_event_skip(document, i); i < end; i++)
+        if (document->events[i].kind == VLM_EVENT_OPEN &&
+            vlm_element_layout(document->events[i].name) != VLM_LAYOUT_INLINE)
+            return true;
+    return false;
+}
+
+size_t vlm_flow_skip(struct vlm_flow *flow, const struct vlm_document *document, size_t i)
+{
+    const struct vlm_event *event = &document->events[i];
+    if (vlm_event_breaks_line(document, i))
+        vlm_flow_break(flow, event->flags & VLM_NODE_HIDDEN ? VLM_FLOW_SPACE : VLM_FLOW_LINE);
+    return vlm_event_skip(document, i);
+}
+
 size_t vlm_event_skip(const struct vlm_document *document, size_t i)
 {
     size_t depth = 0;

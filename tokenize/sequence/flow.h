@@ -54,6 +54,13 @@ void vlm_flow_end(struct vlm_flow *flow);
 /* The number of the event behind the sub-tree that opens at event i. */
 size_t vlm_event_skip(const struct vlm_document *document, size_t i);
 
+/* Whether an element of that sub-tree begins a line: the parser has dropped the space before it. */
+bool vlm_event_breaks_line(const struct vlm_document *document, size_t i);
+
+/* The number of the event behind a sub-tree that is left out: what stood around it must not run
+ * together. */
+size_t vlm_flow_skip(struct vlm_flow *flow, const struct vlm_document *document, size_t i);
+
 /* Flags of nodes that the forms text, m3w and pair leave out. */
 unsigned vlm_flow_left_out(unsigned render_flags);
 

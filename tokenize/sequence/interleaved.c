@@ -27,7 +27,7 @@ void vlm_render_interleaved(struct vlm_buffer *out, const struct vlm_document *d
         const struct vlm_event *event = &document->events[i];
         if (event->kind == VLM_EVENT_OPEN &&
             ((event->flags & left_out) || event->name == VLM_ELEMENT_title)) {
-            i = vlm_event_skip(document, i);
+            i = vlm_flow_skip(&flow, document, i);
             continue;
         }
         if (event->kind == VLM_EVENT_OPEN) {
@@ -102,7 +102,7 @@ static struct vlm_string collect_text(struct captions *captions, size_t from, si
     for (size_t i = from; i < end && text->size - start <= CAPTION_MAX;) {
         const struct vlm_event *event = &document->events[i];
         if (event->kind == VLM_EVENT_OPEN && (event->flags & captions->left_out)) {
-            i = vlm_event_skip(document, i);
+            i = vlm_flow_skip(&flow, document, i);
             continue;
         }
         if (event->kind == VLM_EVENT_TEXT && !(event->flags & captions->left_out))

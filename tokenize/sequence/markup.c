@@ -214,6 +214,22 @@ static void write_close(struct markup *markup, uint32_t open)
     markup->raw -= is_pre(event->name);
 }
 
+/* The event behind an element that is not written. What stood around it must not run together:
+ * "<i>int</i><b> </b>main" are two words, and white space in pre stands as it is. */
+static uint32_t skip_element(struct markup *markup, uint32_t open)
+{
+    const struct vlm_document *document = markup->document;
+    const uint32_t end = (uint32_t)vlm_event_skip(document, open);
+    markup->space |= vlm_event_breaks_line(document, open);
+    for (uint32_t i = open; i < end && !(document->events[open].flags & markup->left_out); i++) {
+        const struct vlm_event *event = &document->events[i];
+        if (event->kind == VLM_EVENT_TEXT &&
+            !has_text(document->text + event->start, event->length))
+            write_text(markup, document->text + event->start, event->length);
+    }
+    return end;
+}
+
 static void write_document(struct markup *markup)
 {
     const struct vlm_document *document = markup->document;
@@ -223,7 +239,7 @@ static void write_document(struct markup *markup)
         bool kept = event->kind == VLM_EVENT_OPEN && !(event->flags & markup->left_out) &&
                     (markup->keep[i] || (event->name == VLM_ELEMENT_br && current != NONE));
         if (event->kind == VLM_EVENT_OPEN && !kept) {
-            i = (uint32_t)vlm_event_skip(document, i);
+            i = skip_element(markup, i);
             continue;
         }
         if (event->kind == VLM_EVENT_OPEN) {

@@ -27,7 +27,7 @@ void vlm_render_plain(struct vlm_buffer *out, const struct vlm_document *documen
         const struct vlm_event *event = &document->events[i];
         if (event->kind == VLM_EVENT_OPEN &&
             ((event->flags & left_out) || event->name == VLM_ELEMENT_title)) {
-            i = vlm_event_skip(document, i);
+            i = vlm_flow_skip(&flow, document, i);
             continue;
         }
         if (event->kind == VLM_EVENT_OPEN)
