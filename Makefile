@@ -38,7 +38,7 @@ MAINS    = $(wildcard $(FOLDERS:=/vlm_*_main.c) tools/vlm_*_main.c)
 TOOLS    = $(foreach m,$(MAINS),$(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(m)))))
 TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 FUZZERS  = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-CFILES   = $(wildcard $(FOLDERS:=/*.[ch]) $(FOLDERS:=/*/*.[ch]) tools/*.[ch] tests/*.[ch] tests/*/*.[ch])
+CFILES   = $(wildcard $(FOLDERS:=/*.[ch]) $(FOLDERS:=/*/*.[ch]) tools/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
 .PHONY: all help deps libraries test test-accept test-long check layers format demo bench fuzz \
         install clean dist

@@ -9,11 +9,11 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/progress.h"
-#include "shard/manifest.h"
-#include "shard/plan.h"
-#include "shard/pool.h"
-#include "shard/seal.h"
-#include "shard/stop.h"
+#include "shard/parts/manifest.h"
+#include "shard/units/plan.h"
+#include "shard/units/pool.h"
+#include "shard/parts/seal.h"
+#include "shard/units/stop.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

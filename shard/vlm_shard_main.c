@@ -5,9 +5,9 @@
 #include "base/option.h"
 #include "base/progress.h"
 #include "shard/build.h"
-#include "shard/verify.h"
-#include "shard/worker.h"
-#include "tools/report_text.h"
+#include "shard/parts/verify.h"
+#include "shard/units/worker.h"
+#include "tools/inspect/report_text.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
 #include "base/vlm.h"
 
 #include "base/limits.h"
-#include "shard/join.h"
+#include "shard/parts/join.h"
 #include "tests/unit_fixture.h"
 
 static char folder[] = "build/test_join.XXXXXX";

@@ -1,8 +1,8 @@
 /* test_scene.c - what words claim about a made-up picture is true of its geometry and its pixels. */
 #include "base/vlm.h"
 
-#include "tools/scene.h"
-#include "tools/scene_words.h"
+#include "tools/crawl/scene.h"
+#include "tools/crawl/scene_words.h"
 
 #include <math.h>
 #include <setjmp.h>

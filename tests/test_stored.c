@@ -3,7 +3,7 @@
 #include "base/vlm.h"
 
 #include "base/hash.h"
-#include "shard/stored.h"
+#include "shard/parts/stored.h"
 #include "tokenize/names.h"
 
 #include <setjmp.h>

@@ -3,8 +3,8 @@
 #define VLM_TESTS_UNIT_FIXTURE_H
 
 #include "base/file.h"
-#include "shard/stored.h"
-#include "shard/unit.h"
+#include "shard/parts/stored.h"
+#include "shard/units/unit.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -1,10 +1,10 @@
 /* vlm_bench_main.c - vlm-bench: the loops that `make bench` times beside those of others. */
 #include "base/vlm.h"
 
-#include "tools/bench_html.h"
-#include "tools/bench_image.h"
-#include "tools/bench_pages.h"
-#include "tools/bench_warc.h"
+#include "tools/bench/bench_html.h"
+#include "tools/bench/bench_image.h"
+#include "tools/bench/bench_pages.h"
+#include "tools/bench/bench_warc.h"
 
 static const struct {
     const char *name;

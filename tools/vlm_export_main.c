@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "base/option.h"
-#include "tools/document_json.h"
+#include "tools/inspect/document_json.h"
 
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* vlm_inspect_main.c - vlm-inspect: looking inside crawls, pages, images and shard sets. */
 #include "base/vlm.h"
 
-#include "tools/inspect.h"
+#include "tools/inspect/inspect.h"
 
 static const struct {
     const char *name;

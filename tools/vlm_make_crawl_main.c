@@ -5,7 +5,7 @@
 #include "base/vlm.h"
 #include "base/json.h"
 #include "base/option.h"
-#include "tools/crawl_run.h"
+#include "tools/crawl/crawl_run.h"
 
 struct config {
     const char *output;

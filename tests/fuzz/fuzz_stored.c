@@ -2,7 +2,7 @@
  * every renderer can walk. The checksum is made right first, or no input would get past it. */
 #include "base/vlm.h"
 
-#include "shard/stored.h"
+#include "shard/parts/stored.h"
 #include "tokenize/sequence/render.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

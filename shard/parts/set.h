@@ -1,0 +1,43 @@
+/* set.h - reading a shard set: documents in order, images by their SHA-256.
+ *
+ *   rc = vlm_set_open(&set, "out", &err);
+ *   while (rc == VLM_OK && (rc = vlm_set_next(set, &document, arena, &err)) == VLM_OK)
+ *       vlm_arena_reset(arena);
+ *   vlm_set_close(set);
+ *
+ * One thread at a time. Files are opened read-only; every record is checked before it is used. */
+#ifndef VLM_SHARD_SET_H
+#define VLM_SHARD_SET_H
+
+#include "shard/parts/manifest.h"
+#include "shard/parts/stored.h"
+
+struct vlm_set;
+
+VLM_MUST_CHECK int vlm_set_open(struct vlm_set **out, const char *folder, struct vlm_err *err);
+
+/* The next document, in arena. VLM_OK, VLM_EOF or an error that names part and ordinal. */
+VLM_MUST_CHECK int vlm_set_next(struct vlm_set *set, struct vlm_document **document,
+                                struct vlm_arena *arena, struct vlm_err *err);
+
+/* The stored image in the part of the last document; valid until the next call. VLM_SKIP: not there. */
+VLM_MUST_CHECK int vlm_set_image(struct vlm_set *set, const uint8_t sha256[VLM_SHA256_SIZE],
+                                 struct vlm_stored_image *image, struct vlm_err *err);
+const struct vlm_manifest *vlm_set_manifest(const struct vlm_set *set);
+void vlm_set_close(struct vlm_set *set);
+
+/* One part, for verify: opened by itself, iterated by database. */
+struct vlm_part_reader;
+VLM_MUST_CHECK int vlm_part_open(struct vlm_part_reader **out, const char *path,
+                                 struct vlm_err *err);
+
+/* The next record of a database (docs, images, urls, meta) in key order; key and value point into the
+ * map. Starts over when the name changes. */
+VLM_MUST_CHECK int vlm_part_next(struct vlm_part_reader *part, const char *database,
+                                 struct vlm_bytes *key, struct vlm_bytes *value,
+                                 struct vlm_err *err);
+VLM_MUST_CHECK int vlm_part_get(struct vlm_part_reader *part, const char *database, const void *key,
+                                size_t key_size, struct vlm_bytes *value, struct vlm_err *err);
+void vlm_part_close(struct vlm_part_reader *part);
+
+#endif

@@ -1,0 +1,48 @@
+/* cat_documents.c - a shard set as JSON lines: what vlm-inspect cat prints and vlm-export jsonl
+ * writes. */
+#include "base/vlm.h"
+
+#include "base/limits.h"
+#include "shard/parts/set.h"
+#include "tools/inspect/document_json.h"
+
+/* A set that was made with a profile shows its main content, as the profile judged it. */
+static bool has_profile(const struct vlm_manifest *manifest)
+{
+    json_object *options = json_object_object_get(manifest->plan, "options");
+    const char *profile = json_object_get_string(json_object_object_get(options, "profile"));
+    return profile && strcmp(profile, "none");
+}
+
+int vlm_cat_documents(const char *folder, enum vlm_render form, unsigned render_flags,
+                      uint64_t limit, FILE *out, struct vlm_err *err)
+{
+    struct vlm_set *set = NULL;
+    struct vlm_document *document;
+    struct vlm_arena arena;
+    struct vlm_buffer line = { 0 };
+    uint64_t n = 0;
+    vlm_arena_init(&arena, VLM_GIB);
+    int rc = vlm_set_open(&set, folder, err);
+    if (rc == VLM_OK && has_profile(vlm_set_manifest(set)))
+        render_flags |= VLM_RENDER_MAIN;
+    while (rc == VLM_OK && (!limit || n < limit) &&
+           (rc = vlm_set_next(set, &document, &arena, err)) == VLM_OK) {
+        struct vlm_json json = { .out = &line };
+        vlm_json_open(&json, '{');
+        vlm_document_json(&json, document, form, render_flags, NULL, NULL);
+        vlm_json_close(&json, '}');
+        vlm_buffer_byte(&line, '\n');
+        if (line.failed)
+            rc = vlm_fail(err, VLM_ENOMEM, "no memory to print document %" PRIu64, n);
+        else if (fwrite(line.data, 1, line.size, out) != line.size)
+            rc = vlm_fail_errno(err, errno, "cannot write");
+        vlm_buffer_reset(&line);
+        vlm_arena_reset(&arena);
+        n++;
+    }
+    vlm_set_close(set);
+    vlm_buffer_release(&line);
+    vlm_arena_release(&arena);
+    return rc == VLM_EOF ? VLM_OK : rc;
+}
