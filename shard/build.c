@@ -16,6 +16,7 @@
 #include "shard/units/stop.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -330,6 +331,8 @@ int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options
     if (rc < 0)
         return rc;
     raise_descriptor_limit();
+    /* LMDB frees the pages of every transaction: without this, each asks the system for all of them anew. */
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
     vlm_progress_init(&build.progress, options->progress, options->quiet);
     build.folder = vlm_path_join(options->output, ".work");
     rc = make_plan(&build, paths, n_paths, err);

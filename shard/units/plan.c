@@ -17,8 +17,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHECK_BYTES = 64 << 10, FILES_IN_UNIT = 256, UNITS_WANTED = 8192, PLAN_FORMAT = 1 };
-#define UNIT_BYTES (4 * VLM_MIB)
+enum {
+    CHECK_BYTES = 64 << 10,
+    FILES_IN_UNIT = 256,
+    UNITS_WANTED = 8192, /* of a large crawl */
+    UNITS_LEFT = 8,      /* a unit is this share of the work that is left, within the sizes below */
+    PLAN_FORMAT = 1
+};
+#define UNIT_LARGEST  (4 * VLM_MIB) /* more for crawls over UNITS_WANTED of them */
+#define UNIT_SMALLEST (1 * VLM_MIB)
 
 /* One file found under the arguments, before names are cut and loose files are gathered. */
 struct found {
@@ -294,32 +301,47 @@ static int make_inputs(struct vlm_plan *plan, struct search *search, struct vlm_
     return rc;
 }
 
-/* Archives are read from their beginning, so each is one unit. */
+/* How much the next unit takes of an input of which left bytes are left, all inputs together. Units shrink
+ * towards the end of the work, so that workers end together; archives are read from their beginning, so each
+ * is one unit. */
+static uint64_t unit_size(const struct vlm_plan *plan, const struct vlm_input *input, uint64_t left)
+{
+    uint64_t largest = VLM_MAX((uint64_t)UNIT_LARGEST, plan->bytes / UNITS_WANTED);
+    if (input->format == VLM_DUMP_FILES)
+        return FILES_IN_UNIT;
+    if (input->format == VLM_DUMP_ARCHIVE)
+        return VLM_MAX(input->size, 1);
+    return VLM_MAX((uint64_t)UNIT_SMALLEST, VLM_MIN(left / UNITS_LEFT, largest));
+}
+
+static int add_unit(struct vlm_plan *plan, struct vlm_plan_unit unit, struct vlm_err *err)
+{
+    size_t n = plan->n_units;
+    if ((n & (n - 1)) == 0) { /* room doubles at powers of two */
+        struct vlm_plan_unit *units = realloc(plan->units, VLM_MAX(2 * n, 1) * sizeof(*units));
+        if (!units)
+            return out_of_memory(err);
+        plan->units = units;
+    }
+    plan->units[plan->n_units++] = unit;
+    return VLM_OK;
+}
+
 static int make_units(struct vlm_plan *plan, struct vlm_err *err)
 {
-    uint64_t step = VLM_MAX((uint64_t)UNIT_BYTES, plan->bytes / UNITS_WANTED);
-    size_t n = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        n = 0;
-        for (size_t i = 0; i < plan->n_inputs; i++) {
-            const struct vlm_input *input = &plan->inputs[i];
-            bool files = input->format == VLM_DUMP_FILES;
-            uint64_t size = files ? input->n_files : input->size;
-            uint64_t stride = files                               ? FILES_IN_UNIT
-                              : input->format == VLM_DUMP_ARCHIVE ? VLM_MAX(size, 1)
-                                                                  : step;
-            for (uint64_t begin = 0; begin < size; begin += stride, n++)
-                if (pass == 1)
-                    plan->units[n] =
-                        (struct vlm_plan_unit){ (uint32_t)i, begin, VLM_MIN(begin + stride, size) };
+    uint64_t left = plan->bytes;
+    int rc = VLM_OK;
+    for (size_t i = 0; i < plan->n_inputs; i++) {
+        const struct vlm_input *input = &plan->inputs[i];
+        uint64_t size = input->format == VLM_DUMP_FILES ? input->n_files : input->size;
+        for (uint64_t begin = 0, end; rc == VLM_OK && begin < size; begin = end) {
+            uint64_t done = VLM_MIN(begin, input->size);
+            end = VLM_MIN(begin + unit_size(plan, input, left - done), size);
+            rc = add_unit(plan, (struct vlm_plan_unit){ (uint32_t)i, begin, end }, err);
         }
-        if (pass == 0)
-            plan->units = calloc(n + 1, sizeof(*plan->units));
-        if (!plan->units)
-            return out_of_memory(err);
+        left -= input->size;
     }
-    plan->n_units = n;
-    return VLM_OK;
+    return rc;
 }
 
 static const char *word(const char *words, int index, char out[16])

@@ -21,9 +21,10 @@
 #include <unistd.h>
 
 enum {
-    FD_BASE = 512,       /* parent's descriptors stay above those of workers */
-    WINDOW = 4,          /* units in flight per worker, finished ones included */
-    STUCK_SECONDS = 120, /* without progress: killed as if it had crashed */
+    FD_BASE = 512,         /* parent's descriptors stay above those of workers */
+    WINDOW = 4,            /* units in flight per worker, finished ones included */
+    STUCK_MS = 120 * 1000, /* without progress: killed as if it had crashed */
+    TICK_MS = 200,         /* between two looks at the workers */
     KILLERS_MAX = 4096,
 };
 
@@ -46,7 +47,7 @@ struct slot {
     struct vlm_worker_page *page;
     int page_fd;
     uint64_t seen_offset; /* for noticing that it is stuck */
-    time_t seen_at;
+    uint64_t seen_at;     /* milliseconds */
     bool killed;
 };
 
@@ -74,11 +75,11 @@ static char *temporary_path(const char *folder, size_t unit)
     return vlm_path_join(folder, name);
 }
 
-static time_t now(void)
+static uint64_t now_ms(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec;
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
 /* Starting a worker ------------------------------------------------------------------------------ */
@@ -238,7 +239,7 @@ static int start(struct pool *pool, struct slot *slot, size_t index, struct vlm_
         return rc;
     slot->unit = index;
     slot->seen_offset = UINT64_MAX;
-    slot->seen_at = now();
+    slot->seen_at = now_ms();
     slot->killed = false;
     pool->units[index].state = RUNNING;
     return VLM_OK;
@@ -508,8 +509,8 @@ static void watch(struct pool *pool)
         state->memory += memory_of(slot->pid);
         if (slot->page->offset != slot->seen_offset) {
             slot->seen_offset = slot->page->offset;
-            slot->seen_at = now();
-        } else if (now() - slot->seen_at > STUCK_SECONDS && !slot->killed) {
+            slot->seen_at = now_ms();
+        } else if (now_ms() - slot->seen_at > STUCK_MS && !slot->killed) {
             slot->killed = true;
             kill(slot->pid, SIGKILL);
         }
@@ -540,16 +541,24 @@ static void stop_workers(struct pool *pool)
     }
 }
 
+/* Accepts and starts what can be; true when all units are accepted. */
+static int advance(struct pool *pool, bool *done, struct vlm_err *err)
+{
+    int rc = accept_units(pool, err);
+    *done = pool->next_accept == pool->plan->n_units;
+    return rc == VLM_OK && !*done ? start_workers(pool, err) : rc;
+}
+
 static int loop(struct pool *pool, vlm_pool_tell *tell, void *context, int *signal_number,
                 struct vlm_err *err)
 {
-    const struct timespec tick = { .tv_nsec = 200 * 1000 * 1000 };
+    const struct timespec tick = { .tv_nsec = TICK_MS * 1000000 };
+    uint64_t told = 0;
+    bool done = false;
     sigset_t watched;
     vlm_stop_signals(&watched);
-    while (pool->next_accept < pool->plan->n_units) {
-        int rc = start_workers(pool, err);
-        if (rc < 0)
-            return rc;
+    int rc = advance(pool, &done, err);
+    while (rc == VLM_OK && !done) {
         int got = sigtimedwait(&watched, NULL, &tick);
         if (got == SIGINT || got == SIGTERM) {
             *signal_number = got;
@@ -557,15 +566,14 @@ static int loop(struct pool *pool, vlm_pool_tell *tell, void *context, int *sign
         }
         rc = reap(pool, err);
         if (rc == VLM_OK)
-            rc = accept_units(pool, err);
-        if (rc < 0)
-            return rc;
-        if (got != SIGCHLD || pool->next_accept == pool->plan->n_units) {
+            rc = advance(pool, &done, err);
+        if (rc == VLM_OK && now_ms() - told >= TICK_MS) {
+            told = now_ms();
             watch(pool);
             tell(pool->state, context);
         }
     }
-    return VLM_OK;
+    return rc;
 }
 
 int vlm_pool_run(const struct vlm_plan *plan, const char *folder,
