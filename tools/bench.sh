@@ -64,7 +64,11 @@ done
 [ -n "$python" ] || echo "  (FastWARC is not installed: pip install fastwarc==2.0.1 into build/peers)"
 
 set -- "$web"
-for page in "$data"/html/readability-a/*/source.html "$data"/html/article-extraction-a/html/*.html; do
+mkdir -p "$work/html"
+for page in "$data"/html/article-extraction-a/html/*.html.gz; do
+    [ -f "$page" ] && gzip -dc "$page" >"$work/html/$(basename "$page" .gz)"
+done
+for page in "$data"/html/readability-a/*/source.html "$work"/html/*.html; do
     [ -f "$page" ] && set -- "$@" "$page"
 done
 "$bin/vlm-bench" pages "$@" >"$work/pages.bin"

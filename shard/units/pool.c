@@ -541,10 +541,13 @@ static void stop_workers(struct pool *pool)
     }
 }
 
-/* Accepts and starts what can be; true when all units are accepted. */
+/* Starts and accepts what can be; true when all units are accepted. No worker waits for the disk, so the
+ * idle ones are started first; what is accepted may let more of them start. */
 static int advance(struct pool *pool, bool *done, struct vlm_err *err)
 {
-    int rc = accept_units(pool, err);
+    int rc = start_workers(pool, err);
+    if (rc == VLM_OK)
+        rc = accept_units(pool, err);
     *done = pool->next_accept == pool->plan->n_units;
     return rc == VLM_OK && !*done ? start_workers(pool, err) : rc;
 }
