@@ -30,7 +30,7 @@ enum vlm_event_kind {
 enum vlm_event_flag {
     VLM_NODE_HIDDEN = 1,     /* never visible text: script, style, template, hidden attributes */
     VLM_NODE_CHROME = 2,     /* header, footer, navigation, cookie banner: not main content */
-    VLM_NODE_SMALL = 4,      /* too little text for minimal HTML (rules.md section 2, P2) */
+    VLM_NODE_SMALL = 4,      /* too little text for minimal HTML (HTLM section 2.1) */
     VLM_NODE_UNWRAP = 8,     /* folded into its parent by minimal HTML (P3) */
     VLM_NODE_DUPLICATE = 16, /* a noscript copy of a lazy image that stands beside it */
     VLM_NODE_OUTSIDE = 32, /* not main content by the density of text; only VLM_RENDER_MAIN asks */

@@ -5,6 +5,8 @@
  * slices of the input. The block is not looked at. */
 #include "base/vlm.h"
 
+#include "base/date.h"
+
 #include "tokenize/dump/dump_internal.h"
 
 #include <ctype.h>
@@ -259,45 +261,13 @@ bool vlm_record_begins(bool arc, const uint8_t *bytes, size_t n)
     return vlm_arc_header(&header, bytes, n) == VLM_HEADER_OK;
 }
 
-static bool digits(const char *text, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!isdigit((unsigned char)text[i]))
-            return false;
-    return true;
-}
-
-static int two(const char *text)
-{
-    return (text[0] - '0') * 10 + (text[1] - '0');
-}
-
-/* YYYY-MM-DDThh:mm:ss, then .fraction or nothing, then Z or an offset; ranges checked. */
+/* Of the dates that order captures, those with a time to the second, as RFC 3339 asks. */
 bool vlm_date_is_rfc3339(const char *text, size_t n)
 {
-    if (n < 20 || !digits(text, 4) || text[4] != '-' || !digits(text + 5, 2) || text[7] != '-' ||
-        !digits(text + 8, 2) || (text[10] != 'T' && text[10] != 't') || !digits(text + 11, 2) ||
-        text[13] != ':' || !digits(text + 14, 2) || text[16] != ':' || !digits(text + 17, 2))
+    char copy[64];
+    if (n < sizeof("YYYY-MM-DDThh:mm:ssZ") - 1 || n >= sizeof(copy) || text[16] != ':')
         return false;
-    static const int days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    int year = two(text) * 100 + two(text + 2), month = two(text + 5), day = two(text + 8);
-    if (month < 1 || month > 12 || day < 1 || day > days[month - 1] || two(text + 11) > 23 ||
-        two(text + 14) > 59 || two(text + 17) > 60)
-        return false;
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (month == 2 && day == 29 && !leap)
-        return false;
-    size_t at = 19;
-    if (text[at] == '.') {
-        size_t fraction = ++at;
-        while (at < n && isdigit((unsigned char)text[at]))
-            at++;
-        if (at == fraction)
-            return false;
-    }
-    if (at + 1 == n)
-        return text[at] == 'Z' || text[at] == 'z';
-    return at + 6 == n && (text[at] == '+' || text[at] == '-') && digits(text + at + 1, 2) &&
-           text[at + 3] == ':' && digits(text + at + 4, 2) && two(text + at + 1) < 24 &&
-           two(text + at + 4) < 60;
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    return vlm_date_seconds(copy) != 0;
 }
