@@ -26,6 +26,7 @@ struct report {
     vlm_finding *tell;
     void *context;
     uint64_t count;
+    uint64_t referenced, joined; /* images of the documents seen */
 };
 
 static void find(struct report *report, const char *format, ...) VLM_PRINTF(2, 3);
@@ -55,6 +56,8 @@ static void check_images_of(struct report *report, struct vlm_part_reader *part,
     struct vlm_bytes value;
     for (size_t i = 0; i < document->n_images; i++) {
         const struct vlm_document_image *image = &document->images[i];
+        report->referenced++;
+        report->joined += vlm_status_is_joined((enum vlm_image_status)image->status);
         if (image->status != VLM_IMAGE_OK)
             continue;
         int rc = vlm_part_get(part, "images", image->sha256, VLM_SHA256_SIZE, &value, &err);
@@ -175,6 +178,8 @@ int vlm_verify_part_main(const char *path, const char *documents, const char *im
     if (found != n_images)
         find(&report, "images: %" PRIu64 " images, the manifest says %" PRIu64, found, n_images);
     vlm_part_close(part);
+    /* The last line is no finding but what was counted; check_records reads it. */
+    printf("= %" PRIu64 " %" PRIu64 "\n", report.referenced, report.joined);
     return report.count ? VLM_EXIT_DIFFERS : VLM_EXIT_DONE;
 }
 
@@ -221,8 +226,14 @@ static int check_records(struct report *report, const char *path, const struct v
         return rc;
     FILE *lines = fdopen(out, "r");
     while (lines && fgets(line, sizeof(line), lines)) {
+        uint64_t referenced, joined;
         line[strcspn(line, "\n")] = 0;
-        find(report, "%s: %s", part->name, line);
+        if (sscanf(line, "= %" SCNu64 " %" SCNu64, &referenced, &joined) == 2) {
+            report->referenced += referenced;
+            report->joined += joined;
+        } else {
+            find(report, "%s: %s", part->name, line);
+        }
     }
     if (lines)
         fclose(lines);
@@ -323,9 +334,15 @@ static void check_ledger(struct report *report, const struct vlm_manifest *manif
     json_object *records = json_object_object_get(books, "records");
     json_object *images = json_object_object_get(books, "images");
     json_object *bytes = json_object_object_get(books, "bytes");
-    uint64_t documents = 0;
-    for (size_t i = 0; i < manifest->n_parts; i++)
+    uint64_t documents = 0, least = 0, most = 0, kept = number(images, "kept");
+    for (size_t i = 0; i < manifest->n_parts; i++) {
         documents += manifest->parts[i].documents;
+        least = VLM_MAX(least, manifest->parts[i].images);
+        most += manifest->parts[i].images;
+    }
+    /* Parts may share images. */
+    if (kept < least || kept > most)
+        find(report, "manifest.json: images: 'kept' does not fit the parts");
     check_equation(report, books, "documents");
     check_equation(report, books, "images");
     if (number(records, "in") != total(json_object_object_get(records, "by_type")))
@@ -355,6 +372,19 @@ static void check_strangers(struct report *report, const char *folder,
         closedir(entries);
 }
 
+/* What the documents of all parts show must be what the report says. */
+static void check_references(struct report *report, const struct vlm_manifest *manifest)
+{
+    json_object *images = json_object_object_get(manifest->report, "images");
+    uint64_t referenced = number(images, "referenced"), joined = number(images, "joined");
+    if (report->referenced != referenced)
+        find(report, "manifest.json: images: 'referenced' is %" PRIu64 ", documents show %" PRIu64,
+             referenced, report->referenced);
+    if (report->joined != joined)
+        find(report, "manifest.json: images: 'joined' is %" PRIu64 ", documents say %" PRIu64,
+             joined, report->joined);
+}
+
 int vlm_verify(const char *folder, vlm_finding *tell, void *context, uint64_t *findings,
                struct vlm_err *err)
 {
@@ -364,7 +394,7 @@ int vlm_verify(const char *folder, vlm_finding *tell, void *context, uint64_t *f
     if (rc == VLM_SKIP)
         rc = vlm_recode(err, VLM_EFAIL);
     if (rc == VLM_EDIFFER || rc == VLM_EFORMAT) {
-        find(&report, "manifest.json: %s", err->msg);
+        find(&report, "%s", err->msg);
         *findings = report.count;
         vlm_manifest_release(&manifest);
         return VLM_OK;
@@ -373,6 +403,8 @@ int vlm_verify(const char *folder, vlm_finding *tell, void *context, uint64_t *f
         check_ledger(&report, &manifest);
     for (size_t i = 0; rc == VLM_OK && i < manifest.n_parts; i++)
         rc = check_part(&report, folder, &manifest.parts[i], err);
+    if (rc == VLM_OK && !report.count)
+        check_references(&report, &manifest);
     if (rc == VLM_OK)
         check_strangers(&report, folder, &manifest);
     vlm_manifest_release(&manifest);
