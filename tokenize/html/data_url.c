@@ -32,7 +32,7 @@ static size_t undo_percent(uint8_t *out, const char *p, size_t n)
     for (size_t i = 0; i < n; i++) {
         int high = p[i] == '%' && i + 2 < n ? hex_value((uint8_t)p[i + 1]) : -1;
         int low = high >= 0 ? hex_value((uint8_t)p[i + 2]) : -1;
-        out[used++] = low >= 0 ? (uint8_t)(high << 4 | low) : (uint8_t)p[i];
+        out[used++] = (uint8_t)(low >= 0 ? high << 4 | low : p[i]);
         i += low >= 0 ? 2 : 0;
     }
     return used;

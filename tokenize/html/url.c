@@ -361,7 +361,7 @@ static bool add_authority(struct vlm_buffer *out, const struct parts *parts)
 
 void vlm_url_canonical(struct vlm_buffer *out, const char *url, size_t n)
 {
-    char text[VLM_URL_MAX + 2];
+    char text[VLM_URL_MAX + 2] = "";
     size_t used = n > VLM_URL_MAX ? 0 : clean(text, url, n);
     size_t scheme = scheme_length(text, used);
     if (is_http(text, scheme))
