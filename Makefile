@@ -13,7 +13,13 @@ BUILD   := build/$(VARIANT)
 BIN     := $(if $(SAN),$(BUILD)/bin,build/bin)
 PREFIX  ?= /usr/local
 
+JOBS    ?= $(shell nproc)
+
 -include config.mk
+
+# make V=1 shows the commands.
+say := $(if $(V),@:,@echo)
+Q   := $(if $(V),,@)
 
 LIBRARIES = libxml-2.0 libarchive lmdb libjpeg spng libwebp libwebpdemux zlib libdeflate libzstd \
             libbrotlidec json-c inih libxxhash libcrypto libseccomp
@@ -51,40 +57,43 @@ libraries:
 
 define archive_rule
 $(BUILD)/$(1).a: $(call objects,$(1))
-	@rm -f $$@
-	ar rcs $$@ $$^
+	$(Q)rm -f $$@
+	$(Q)ar rcs $$@ $$^
 endef
 $(foreach f,$(FOLDERS),$(eval $(call archive_rule,$(f))))
 # Parts of tools/ that more than one main or test uses.
 $(eval $(call archive_rule,tools))
 
 $(BUILD)/%.o: %.c
+	$(say) "compile $<"
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
 
 define tool_rule
 $(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(1)))): $(patsubst %.c,$(BUILD)/%.o,$(1)) $(BUILD)/tools.a $(ARCHIVES)
+	$(say) "link    $$@"
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_CFLAGS) $$^ -o $$@ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $$^ -o $$@ $(LDLIBS)
 endef
 $(foreach m,$(MAINS),$(eval $(call tool_rule,$(m))))
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/tools.a $(ARCHIVES)
-	$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
+	$(say) "link    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $^ -o $@ $(LDLIBS) -lcmocka
 
 deps: ## install the Debian packages that are missing (asks for root)
 	@tools/deps.sh $(PACKAGES)
 
 test: deps ## unit tests and exact-output cases
-	@$(MAKE) --no-print-directory all $(TESTS)
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(TESTS)
 	@tests/run.sh $(BIN) $(BUILD) $(TESTS)
 
 test-accept: deps ## rewrite the expected output of every case in tests/cli
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@ACCEPT=1 tests/run.sh $(BIN) $(BUILD)
 
 test-long: deps ## the tests that take minutes: kills, full disks, whole crawls
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@tests/run_long.sh $(BIN) $(BUILD)
 
 layers:
@@ -98,27 +107,29 @@ format: ## rewrite all C files as .clang-format says
 	clang-format -i $(CFILES)
 
 demo: deps ## make a small crawl, shard it, verify it, show what is inside
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@tools/demo.sh $(BIN)
 
 bench: deps ## speed beside FastWARC and libxml2, in one run
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@tools/bench.sh $(BIN)
 
 fuzz: ## run every fuzz target for T seconds (default 60)
 	@tools/deps.sh $(PACKAGES) $(CHECKERS)
-	@$(MAKE) --no-print-directory $(FUZZERS)
+	@$(MAKE) -j$(JOBS) --no-print-directory $(FUZZERS)
 	@tests/fuzz/run.sh $(or $(T),60) $(FUZZERS)
 
 FUZZ_OBJECTS = $(patsubst %.c,build/fuzz/%.o,$(foreach f,$(FOLDERS),$(call sources,$(f))))
 FUZZ_FLAGS   = -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 build/fuzz/%.o: %.c
+	$(say) "compile $@"
 	@mkdir -p $(@D)
-	clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -I. -MMD -MP \
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -I. -MMD -MP \
 	    $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null) -c $< -o $@
 
 build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
-	clang $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@ $(LDLIBS)
+	$(say) "link    $@"
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@ $(LDLIBS)
 
 install: all ## copy the programs and their manual pages below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
