@@ -11,12 +11,11 @@
 #define VLM_GIB ((size_t)1 << 30)
 
 /* Crawl records */
-#define VLM_WARC_HEADER_MAX     (64 * VLM_KIB) /* all fields of a record */
-#define VLM_WARC_BLOCK_MAX      (32 * VLM_MIB) /* larger blocks are skipped, streaming */
-#define VLM_INFLATE_RATIO_MAX   1000           /* above the first MiB of output */
-#define VLM_HTTP_HEADER_MAX     (64 * VLM_KIB)
-#define VLM_BODY_MAX            (32 * VLM_MIB) /* after transfer and content decoding */
-#define VLM_ARCHIVE_NESTING_MAX 1              /* a WARC inside a WACZ */
+#define VLM_WARC_HEADER_MAX   (64 * VLM_KIB) /* all fields of a record */
+#define VLM_WARC_BLOCK_MAX    (32 * VLM_MIB) /* larger blocks are skipped, streaming */
+#define VLM_INFLATE_RATIO_MAX 1000           /* above the first MiB of output */
+#define VLM_HTTP_HEADER_MAX   (64 * VLM_KIB)
+#define VLM_BODY_MAX          (32 * VLM_MIB) /* after transfer and content decoding */
 
 /* Pages */
 #define VLM_HTML_MAX             (8 * VLM_MIB)

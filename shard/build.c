@@ -346,6 +346,7 @@ int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options
         vlm_stop_signals(&stop);
         sigprocmask(SIG_BLOCK, &stop, &before);
         rc = run_phases(&build, report, status, err);
+        vlm_stop_drain(&stop);
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
     if (rc == VLM_OK)

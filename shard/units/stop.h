@@ -5,6 +5,7 @@
 #include "base/vlm.h"
 
 #include <signal.h>
+#include <time.h>
 
 /* The signals that ask to stop, and SIGCHLD. Blocked by a build for as long as it runs. */
 static inline void vlm_stop_signals(sigset_t *set)
@@ -22,6 +23,14 @@ static inline int vlm_stop_pending(void)
     if (sigpending(&pending) < 0)
         return 0;
     return sigismember(&pending, SIGINT) ? SIGINT : sigismember(&pending, SIGTERM) ? SIGTERM : 0;
+}
+
+/* Takes what has come, before the signals are let through again: they have been answered. */
+static inline void vlm_stop_drain(const sigset_t *set)
+{
+    const struct timespec at_once = { 0 };
+    while (sigtimedwait(set, NULL, &at_once) > 0)
+        continue;
 }
 
 static inline int vlm_fail_stopped(struct vlm_err *err)
