@@ -247,10 +247,15 @@ static int start(struct pool *pool, struct slot *slot, size_t index, struct vlm_
 
 /* The end of a worker ---------------------------------------------------------------------------- */
 
+static bool is_same(const struct vlm_killer *a, const struct vlm_killer *b)
+{
+    return a->offset == b->offset && a->start == b->start && a->in_reader == b->in_reader;
+}
+
 static bool is_known(const struct unit *unit, const struct vlm_killer *death)
 {
     for (uint32_t i = 0; i < unit->n_killers; i++)
-        if (!memcmp(&unit->killers[i], death, sizeof(*death)))
+        if (is_same(&unit->killers[i], death))
             return true;
     return false;
 }
@@ -263,7 +268,7 @@ static int mourn(struct pool *pool, struct slot *slot, int wait_status, struct v
     pool->state->crashes++;
     pool->state->clock_fired |= slot->killed;
     unit->state = PENDING;
-    if (unit->died_before && !memcmp(&death, &unit->last_death, sizeof(death))) {
+    if (unit->died_before && is_same(&death, &unit->last_death)) {
         /* Leaving an item out must help; and a unit of nothing but killers is something else. */
         if (unit->n_killers == KILLERS_MAX || is_known(unit, &death))
             return vlm_fail(err, VLM_EFAIL,

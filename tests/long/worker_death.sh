@@ -15,7 +15,9 @@ while [ -d /proc/$pid ] && [ $sent -lt 12 ]; do
         kill -SEGV "$child" 2>/dev/null && sent=$((sent + 1))
         break
     done
-    sleep 0.15
+    # At equal intervals a unit that starts again would die at the same item.
+    random 220
+    sleep "0.$(printf %03d $((random + 30)))"
 done
 wait $pid
 crashes=$(number worker_crashes <report)
