@@ -11,7 +11,7 @@
 #include "base/progress.h"
 #include "shard/parts/manifest.h"
 #include "shard/units/plan.h"
-#include "shard/units/pool.h"
+#include "shard/units/crew.h"
 #include "shard/parts/seal.h"
 #include "shard/units/stop.h"
 
@@ -27,7 +27,7 @@ struct build {
     const struct vlm_build_options *options;
     struct vlm_plan plan;
     struct vlm_run_report report;
-    struct vlm_pool_state pool;
+    struct vlm_crew_state crew;
     struct vlm_progress progress;
     char *folder; /* OUT/.work */
     double started;
@@ -192,7 +192,7 @@ static int check_finished(struct build *build, struct vlm_buffer *report, bool *
 
 /* Progress --------------------------------------------------------------------------------------- */
 
-static void tell_units(const struct vlm_pool_state *state, void *context)
+static void tell_units(const struct vlm_crew_state *state, void *context)
 {
     struct build *build = context;
     char line[200], documents[VLM_FORMAT_SIZE], images[VLM_FORMAT_SIZE], memory[VLM_FORMAT_SIZE],
@@ -246,10 +246,10 @@ static int write_manifest(struct build *build, struct vlm_buffer *report, struct
     struct vlm_json json = { .out = report };
     build->report.bytes_in = build->plan.bytes;
     build->report.seconds = now() - build->started;
-    build->report.crashes = build->pool.crashes;
-    build->report.clock_fired = build->pool.clock_fired;
-    build->report.unconfined = build->pool.unconfined;
-    build->report.memory_peak = VLM_MAX(build->pool.memory_peak, own_memory_peak());
+    build->report.crashes = build->crew.crashes;
+    build->report.clock_fired = build->crew.clock_fired;
+    build->report.unconfined = build->crew.unconfined;
+    build->report.memory_peak = VLM_MAX(build->crew.memory_peak, own_memory_peak());
     vlm_report_write(&json, &build->report);
     vlm_manifest_write(&text, &build->report, &build->plan.text, 1);
     char *path = vlm_path_join(build->options->output, "manifest.json");
@@ -268,8 +268,8 @@ static int run_phases(struct build *build, struct vlm_buffer *report, int *statu
     if (rc == VLM_OK)
         rc = check_times(build, err);
     if (rc == VLM_OK)
-        rc = vlm_pool_run(&build->plan, build->folder, build->options, tell_units, build,
-                          &build->pool, &signal_number, err);
+        rc = vlm_crew_run(&build->plan, build->folder, build->options, tell_units, build,
+                          &build->crew, &signal_number, err);
     if (rc == VLM_OK)
         rc = vlm_seal_run(&build->plan, build->folder, build->options, &build->report, tell_seal,
                           build, err);

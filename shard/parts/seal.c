@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "shard/parts/join.h"
 #include "shard/parts/part.h"
-#include "shard/units/pool.h"
+#include "shard/units/crew.h"
 #include "shard/units/stop.h"
 
 #include <fcntl.h>

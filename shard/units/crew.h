@@ -1,12 +1,12 @@
-/* pool.h - all units of a plan through worker processes, accepted in order. */
+/* crew.h - all units of a plan through worker processes, accepted in order. */
 #ifndef VLM_SHARD_POOL_H
 #define VLM_SHARD_POOL_H
 
 #include "shard/options.h"
 #include "shard/units/plan.h"
 
-/* What the pool tells while it runs; called a few times a second. */
-struct vlm_pool_state {
+/* What the crew tells while it runs; called a few times a second. */
+struct vlm_crew_state {
     uint64_t bytes, documents, images; /* in accepted units and by running workers */
     uint64_t bytes_resumed;            /* of them, done by an earlier run */
     size_t units_accepted, running;
@@ -15,7 +15,7 @@ struct vlm_pool_state {
     bool unconfined;  /* the kernel offers no seccomp */
     bool clock_fired; /* a worker was killed because it made no progress for minutes */
 };
-typedef void vlm_pool_tell(const struct vlm_pool_state *state, void *context);
+typedef void vlm_crew_tell(const struct vlm_crew_state *state, void *context);
 
 /* Path of the unit file in the work folder; the caller frees it. */
 char *vlm_unit_path(const char *folder, size_t unit);
@@ -23,9 +23,9 @@ char *vlm_unit_path(const char *folder, size_t unit);
 /* Makes the unit files of the plan in folder that are not there. The signals of stop.h must be blocked.
  * VLM_ESTOPPED when SIGINT or SIGTERM came (*signal gets it): whole units stay, temporary files are
  * deleted. */
-VLM_MUST_CHECK int vlm_pool_run(const struct vlm_plan *plan, const char *folder,
-                                const struct vlm_build_options *options, vlm_pool_tell *tell,
-                                void *context, struct vlm_pool_state *state, int *signal,
+VLM_MUST_CHECK int vlm_crew_run(const struct vlm_plan *plan, const char *folder,
+                                const struct vlm_build_options *options, vlm_crew_tell *tell,
+                                void *context, struct vlm_crew_state *state, int *signal,
                                 struct vlm_err *err);
 
 #endif

@@ -1,11 +1,11 @@
-/* pool.c - the parent: deals out units, waits, accepts finished units in order.
+/* crew.c - the parent: deals out units, waits, accepts finished units in order.
  *
  * It is single-threaded and looks at no byte of the crawl. A unit in the middle of an input was begun
  * at a guess; it is accepted only if the guess is where the unit before it ended, and is made again
  * from there otherwise. A worker that dies is started again; an item that kills it twice is left out. */
 #include "base/vlm.h"
 
-#include "shard/units/pool.h"
+#include "shard/units/crew.h"
 
 #include "base/file.h"
 #include "shard/units/stop.h"
@@ -51,14 +51,14 @@ struct slot {
     bool killed;
 };
 
-struct pool {
+struct crew {
     const struct vlm_plan *plan;
     const char *folder;
     const struct vlm_build_options *options;
     struct unit *units;
     struct slot *slots;
     size_t n_slots, next_start, next_accept;
-    struct vlm_pool_state *state;
+    struct vlm_crew_state *state;
 };
 
 char *vlm_unit_path(const char *folder, size_t unit)
@@ -108,16 +108,16 @@ static void close_all(struct descriptors *set)
             close(set->fd[i]);
 }
 
-static int open_spec(const struct pool *pool, size_t index, struct vlm_err *err)
+static int open_spec(const struct crew *crew, size_t index, struct vlm_err *err)
 {
-    const struct vlm_plan_unit *range = &pool->plan->units[index];
-    const struct vlm_input *input = &pool->plan->inputs[range->input];
-    const struct unit *unit = &pool->units[index];
+    const struct vlm_plan_unit *range = &crew->plan->units[index];
+    const struct vlm_input *input = &crew->plan->inputs[range->input];
+    const struct unit *unit = &crew->units[index];
     bool files = input->format == VLM_DUMP_FILES;
-    char *path = temporary_path(pool->folder, index);
+    char *path = temporary_path(crew->folder, index);
     struct vlm_work work = {
-        .options = pool->options->content,
-        .plan = pool->plan->check,
+        .options = crew->options->content,
+        .plan = crew->plan->check,
         .name = input->name,
         .output = path,
         .format = input->format,
@@ -149,9 +149,9 @@ static int open_read(const char *path, struct vlm_err *err)
 }
 
 /* A new file, never the old one emptied: a worker whose parent was killed may still write to that. */
-static int create_temporary(const struct pool *pool, size_t index, struct vlm_err *err)
+static int create_temporary(const struct crew *crew, size_t index, struct vlm_err *err)
 {
-    char *path = temporary_path(pool->folder, index);
+    char *path = temporary_path(crew->folder, index);
     unlink(path);
     int fd = lift(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
     if (fd < 0)
@@ -161,21 +161,21 @@ static int create_temporary(const struct pool *pool, size_t index, struct vlm_er
 }
 
 /* Opens all that the worker of a unit needs. Negative: a failure; what is open is in set. */
-static int open_descriptors(struct descriptors *set, const struct pool *pool, size_t index,
+static int open_descriptors(struct descriptors *set, const struct crew *crew, size_t index,
                             struct vlm_err *err)
 {
-    const struct vlm_plan_unit *range = &pool->plan->units[index];
-    const struct vlm_input *input = &pool->plan->inputs[range->input];
+    const struct vlm_plan_unit *range = &crew->plan->units[index];
+    const struct vlm_input *input = &crew->plan->inputs[range->input];
     for (size_t i = 0; i < VLM_COUNTOF(set->fd); i++)
         set->fd[i] = -1;
     set->n = VLM_WORKER_FILES;
-    int fd = set->fd[VLM_WORKER_SPEC] = open_spec(pool, index, err);
+    int fd = set->fd[VLM_WORKER_SPEC] = open_spec(crew, index, err);
     if (fd < 0)
         return fd;
     fd = set->fd[VLM_WORKER_INPUT] = open_read(input->path ? input->path : "/dev/null", err);
     if (fd < 0)
         return fd;
-    fd = set->fd[VLM_WORKER_OUTPUT] = create_temporary(pool, index, err);
+    fd = set->fd[VLM_WORKER_OUTPUT] = create_temporary(crew, index, err);
     for (uint64_t i = range->begin; fd >= 0 && input->files && i < range->end; i++)
         fd = set->fd[set->n++] = open_read(input->files[i], err);
     return fd;
@@ -223,14 +223,14 @@ static int spawn(struct slot *slot, const struct descriptors *set, struct vlm_er
     return vlm_fail_errno(err, number, "cannot start a worker");
 }
 
-static int start(struct pool *pool, struct slot *slot, size_t index, struct vlm_err *err)
+static int start(struct crew *crew, struct slot *slot, size_t index, struct vlm_err *err)
 {
     struct descriptors set;
     int rc = map_page(slot, err);
     if (rc < 0)
         return rc;
     slot->page->offset = UINT64_MAX; /* a death before the first item is the fault of none */
-    rc = open_descriptors(&set, pool, index, err);
+    rc = open_descriptors(&set, crew, index, err);
     set.fd[VLM_WORKER_PAGE] = slot->page_fd;
     if (rc >= 0)
         rc = spawn(slot, &set, err);
@@ -241,7 +241,7 @@ static int start(struct pool *pool, struct slot *slot, size_t index, struct vlm_
     slot->seen_offset = UINT64_MAX;
     slot->seen_at = now_ms();
     slot->killed = false;
-    pool->units[index].state = RUNNING;
+    crew->units[index].state = RUNNING;
     return VLM_OK;
 }
 
@@ -261,19 +261,19 @@ static bool is_known(const struct unit *unit, const struct vlm_killer *death)
 }
 
 /* A worker died: remember what it was at; at the second time the item is left out. */
-static int mourn(struct pool *pool, struct slot *slot, int wait_status, struct vlm_err *err)
+static int mourn(struct crew *crew, struct slot *slot, int wait_status, struct vlm_err *err)
 {
-    struct unit *unit = &pool->units[slot->unit];
+    struct unit *unit = &crew->units[slot->unit];
     struct vlm_killer death = { slot->page->offset, slot->page->start, slot->page->in_reader };
-    pool->state->crashes++;
-    pool->state->clock_fired |= slot->killed;
+    crew->state->crashes++;
+    crew->state->clock_fired |= slot->killed;
     unit->state = PENDING;
     if (unit->died_before && is_same(&death, &unit->last_death)) {
         /* Leaving an item out must help; and a unit of nothing but killers is something else. */
         if (unit->n_killers == KILLERS_MAX || is_known(unit, &death))
             return vlm_fail(err, VLM_EFAIL,
                             "'%s', offset %" PRIu64 ": workers die again and again (status 0x%x)",
-                            pool->plan->inputs[pool->plan->units[slot->unit].input].name,
+                            crew->plan->inputs[crew->plan->units[slot->unit].input].name,
                             death.offset, (unsigned)wait_status);
         struct vlm_killer *killers =
             realloc(unit->killers, (unit->n_killers + 1) * sizeof(*killers));
@@ -289,12 +289,12 @@ static int mourn(struct pool *pool, struct slot *slot, int wait_status, struct v
     return VLM_OK;
 }
 
-static int read_result(struct pool *pool, size_t index, struct vlm_err *err)
+static int read_result(struct crew *crew, size_t index, struct vlm_err *err)
 {
-    struct unit *unit = &pool->units[index];
+    struct unit *unit = &crew->units[index];
     struct vlm_unit file;
-    char *path = temporary_path(pool->folder, index);
-    int rc = vlm_unit_open(&file, path, pool->plan->check, err);
+    char *path = temporary_path(crew->folder, index);
+    int rc = vlm_unit_open(&file, path, crew->plan->check, err);
     free(path);
     if (rc == VLM_SKIP) {
         vlm_recode(err, VLM_EFAIL);
@@ -312,27 +312,27 @@ static int read_result(struct pool *pool, size_t index, struct vlm_err *err)
     return VLM_OK;
 }
 
-static int finish(struct pool *pool, struct slot *slot, int wait_status, struct vlm_err *err)
+static int finish(struct crew *crew, struct slot *slot, int wait_status, struct vlm_err *err)
 {
     slot->pid = 0;
-    pool->state->unconfined |= slot->page->unconfined;
+    crew->state->unconfined |= slot->page->unconfined;
     if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
-        return read_result(pool, slot->unit, err);
+        return read_result(crew, slot->unit, err);
     if (WIFEXITED(wait_status) && slot->page->code < 0) {
         slot->page->message[sizeof(slot->page->message) - 1] = 0;
         return vlm_fail(err, slot->page->code, "%s", slot->page->message);
     }
-    return mourn(pool, slot, wait_status, err);
+    return mourn(crew, slot, wait_status, err);
 }
 
 /* Accepting -------------------------------------------------------------------------------------- */
 
 /* All of the unit's range belongs to a record that began before it. */
-static int write_empty(struct pool *pool, size_t index, uint64_t end, struct vlm_err *err)
+static int write_empty(struct crew *crew, size_t index, uint64_t end, struct vlm_err *err)
 {
     struct vlm_unit_writer writer;
-    int fd = create_temporary(pool, index, err);
-    int rc = fd < 0 ? fd : vlm_unit_begin(&writer, fd, "unit file", pool->plan->check, err);
+    int fd = create_temporary(crew, index, err);
+    int rc = fd < 0 ? fd : vlm_unit_begin(&writer, fd, "unit file", crew->plan->check, err);
     if (rc == VLM_OK) {
         writer.trailer.first = writer.trailer.end = end;
         rc = vlm_unit_end(&writer, err);
@@ -340,14 +340,14 @@ static int write_empty(struct pool *pool, size_t index, uint64_t end, struct vlm
     }
     if (fd >= 0)
         close(fd);
-    pool->units[index].first = pool->units[index].end = end;
-    pool->units[index].bytes = pool->units[index].documents = pool->units[index].images = 0;
+    crew->units[index].first = crew->units[index].end = end;
+    crew->units[index].bytes = crew->units[index].documents = crew->units[index].images = 0;
     return rc;
 }
 
-static int publish(struct pool *pool, size_t index, struct vlm_err *err)
+static int publish(struct crew *crew, size_t index, struct vlm_err *err)
 {
-    char *from = temporary_path(pool->folder, index), *to = vlm_unit_path(pool->folder, index);
+    char *from = temporary_path(crew->folder, index), *to = vlm_unit_path(crew->folder, index);
     int fd = open(from, O_RDONLY | O_CLOEXEC);
     int rc = fd < 0 ? vlm_fail_errno(err, errno, "cannot read '%s'", from)
                     : vlm_file_publish(fd, from, to, err);
@@ -358,82 +358,82 @@ static int publish(struct pool *pool, size_t index, struct vlm_err *err)
     return rc;
 }
 
-static void count_accepted(struct pool *pool, size_t index)
+static void count_accepted(struct crew *crew, size_t index)
 {
-    struct unit *unit = &pool->units[index];
+    struct unit *unit = &crew->units[index];
     unit->state = ACCEPTED;
-    pool->state->units_accepted++;
+    crew->state->units_accepted++;
     free(unit->killers);
     unit->killers = NULL;
 }
 
 /* Where the unit must have begun: the true end of the one before it in the same input. */
-static bool expected_begin(const struct pool *pool, size_t index, uint64_t *begin)
+static bool expected_begin(const struct crew *crew, size_t index, uint64_t *begin)
 {
-    const struct vlm_plan_unit *range = &pool->plan->units[index];
-    const struct vlm_input *input = &pool->plan->inputs[range->input];
+    const struct vlm_plan_unit *range = &crew->plan->units[index];
+    const struct vlm_input *input = &crew->plan->inputs[range->input];
     if (range->begin == 0 || input->format == VLM_DUMP_FILES)
         return false;
-    *begin = pool->units[index - 1].end;
+    *begin = crew->units[index - 1].end;
     return true;
 }
 
 /* Accepts finished units in order as far as they go. A wrong guess makes its unit pending again. */
-static int accept_units(struct pool *pool, struct vlm_err *err)
+static int accept_units(struct crew *crew, struct vlm_err *err)
 {
     int rc = VLM_OK;
-    for (; rc == VLM_OK && pool->next_accept < pool->plan->n_units; pool->next_accept++) {
-        size_t index = pool->next_accept;
-        struct unit *unit = &pool->units[index];
+    for (; rc == VLM_OK && crew->next_accept < crew->plan->n_units; crew->next_accept++) {
+        size_t index = crew->next_accept;
+        struct unit *unit = &crew->units[index];
         uint64_t begin;
         if (unit->state == ACCEPTED)
             continue;
         if (unit->state != FINISHED)
             break;
-        if (expected_begin(pool, index, &begin) && begin != unit->first) {
-            if (begin < pool->plan->units[index].end) {
+        if (expected_begin(crew, index, &begin) && begin != unit->first) {
+            if (begin < crew->plan->units[index].end) {
                 unit->begin = begin;
                 unit->exact = true;
                 unit->state = PENDING;
-                pool->next_start = VLM_MIN(pool->next_start, index);
+                crew->next_start = VLM_MIN(crew->next_start, index);
                 break;
             }
-            rc = write_empty(pool, index, begin, err);
+            rc = write_empty(crew, index, begin, err);
         }
         if (rc == VLM_OK)
-            rc = publish(pool, index, err);
+            rc = publish(crew, index, err);
         if (rc == VLM_OK)
-            count_accepted(pool, index);
+            count_accepted(crew, index);
     }
     return rc;
 }
 
 /* Units that an earlier run finished, as far as their chain is whole. */
-static int resume(struct pool *pool, struct vlm_err *err)
+static int resume(struct crew *crew, struct vlm_err *err)
 {
-    for (size_t i = 0; i < pool->plan->n_units; i++) {
-        struct unit *unit = &pool->units[i];
+    for (size_t i = 0; i < crew->plan->n_units; i++) {
+        struct unit *unit = &crew->units[i];
         struct vlm_unit file;
         uint64_t begin;
-        *unit = (struct unit){ .begin = pool->plan->units[i].begin, .exact = true };
-        unit->exact = pool->plan->units[i].begin == 0;
-        bool chained = !expected_begin(pool, i, &begin) || pool->units[i - 1].state == ACCEPTED;
-        char *path = vlm_unit_path(pool->folder, i);
-        int rc = chained ? vlm_unit_open(&file, path, pool->plan->check, err) : VLM_SKIP;
+        *unit = (struct unit){ .begin = crew->plan->units[i].begin, .exact = true };
+        unit->exact = crew->plan->units[i].begin == 0;
+        bool chained = !expected_begin(crew, i, &begin) || crew->units[i - 1].state == ACCEPTED;
+        char *path = vlm_unit_path(crew->folder, i);
+        int rc = chained ? vlm_unit_open(&file, path, crew->plan->check, err) : VLM_SKIP;
         free(path);
         if (rc < 0)
             return rc;
         if (rc == VLM_SKIP)
             continue;
-        bool fits = !expected_begin(pool, i, &begin) || begin == file.trailer.first;
+        bool fits = !expected_begin(crew, i, &begin) || begin == file.trailer.first;
         if (fits) {
             unit->first = file.trailer.first;
             unit->end = file.trailer.end;
             unit->bytes = file.trailer.ledger.bytes_read + file.trailer.ledger.bytes_damaged;
             unit->documents = file.trailer.n_documents;
             unit->images = file.trailer.ledger.images_in;
-            pool->state->bytes_resumed += unit->bytes;
-            count_accepted(pool, i);
+            crew->state->bytes_resumed += unit->bytes;
+            count_accepted(crew, i);
         }
         vlm_unit_close(&file);
     }
@@ -442,34 +442,34 @@ static int resume(struct pool *pool, struct vlm_err *err)
 
 /* The loop --------------------------------------------------------------------------------------- */
 
-static int start_workers(struct pool *pool, struct vlm_err *err)
+static int start_workers(struct crew *crew, struct vlm_err *err)
 {
-    size_t limit = VLM_MIN(pool->plan->n_units, pool->next_accept + WINDOW * pool->n_slots);
-    for (size_t s = 0; s < pool->n_slots; s++) {
-        struct slot *slot = &pool->slots[s];
+    size_t limit = VLM_MIN(crew->plan->n_units, crew->next_accept + WINDOW * crew->n_slots);
+    for (size_t s = 0; s < crew->n_slots; s++) {
+        struct slot *slot = &crew->slots[s];
         if (slot->pid)
             continue;
-        while (pool->next_start < limit && pool->units[pool->next_start].state != PENDING)
-            pool->next_start++;
-        if (pool->next_start == limit)
+        while (crew->next_start < limit && crew->units[crew->next_start].state != PENDING)
+            crew->next_start++;
+        if (crew->next_start == limit)
             break;
-        int rc = start(pool, slot, pool->next_start, err);
+        int rc = start(crew, slot, crew->next_start, err);
         if (rc < 0)
             return rc;
     }
     return VLM_OK;
 }
 
-static int reap(struct pool *pool, struct vlm_err *err)
+static int reap(struct crew *crew, struct vlm_err *err)
 {
     int rc = VLM_OK;
-    for (size_t s = 0; s < pool->n_slots && rc == VLM_OK; s++) {
-        struct slot *slot = &pool->slots[s];
+    for (size_t s = 0; s < crew->n_slots && rc == VLM_OK; s++) {
+        struct slot *slot = &crew->slots[s];
         int wait_status;
         if (!slot->pid || waitpid(slot->pid, &wait_status, WNOHANG) != slot->pid)
             continue;
-        rc = finish(pool, slot, wait_status, err);
-        pool->next_start = VLM_MIN(pool->next_start, slot->unit);
+        rc = finish(crew, slot, wait_status, err);
+        crew->next_start = VLM_MIN(crew->next_start, slot->unit);
     }
     return rc;
 }
@@ -490,12 +490,12 @@ static uint64_t memory_of(pid_t pid)
     return total;
 }
 
-static void watch(struct pool *pool)
+static void watch(struct crew *crew)
 {
-    struct vlm_pool_state *state = pool->state;
+    struct vlm_crew_state *state = crew->state;
     state->bytes = state->documents = state->images = state->running = 0;
-    for (size_t i = 0; i < pool->plan->n_units; i++) {
-        const struct unit *unit = &pool->units[i];
+    for (size_t i = 0; i < crew->plan->n_units; i++) {
+        const struct unit *unit = &crew->units[i];
         if (unit->state == ACCEPTED || unit->state == FINISHED) {
             state->bytes += unit->bytes;
             state->documents += unit->documents;
@@ -503,8 +503,8 @@ static void watch(struct pool *pool)
         }
     }
     state->memory = memory_of(getpid());
-    for (size_t s = 0; s < pool->n_slots; s++) {
-        struct slot *slot = &pool->slots[s];
+    for (size_t s = 0; s < crew->n_slots; s++) {
+        struct slot *slot = &crew->slots[s];
         if (!slot->pid)
             continue;
         state->running++;
@@ -523,10 +523,10 @@ static void watch(struct pool *pool)
     state->memory_peak = VLM_MAX(state->memory_peak, state->memory);
 }
 
-static void stop_workers(struct pool *pool)
+static void stop_workers(struct crew *crew)
 {
-    for (size_t s = 0; s < pool->n_slots; s++) {
-        struct slot *slot = &pool->slots[s];
+    for (size_t s = 0; s < crew->n_slots; s++) {
+        struct slot *slot = &crew->slots[s];
         if (slot->pid) {
             kill(slot->pid, SIGKILL);
             waitpid(slot->pid, NULL, 0);
@@ -536,28 +536,28 @@ static void stop_workers(struct pool *pool)
             close(slot->page_fd);
         }
     }
-    for (size_t i = 0; i < pool->plan->n_units; i++) {
-        if (pool->units[i].state != ACCEPTED) {
-            char *path = temporary_path(pool->folder, i);
+    for (size_t i = 0; i < crew->plan->n_units; i++) {
+        if (crew->units[i].state != ACCEPTED) {
+            char *path = temporary_path(crew->folder, i);
             unlink(path);
             free(path);
         }
-        free(pool->units[i].killers);
+        free(crew->units[i].killers);
     }
 }
 
 /* Starts and accepts what can be; true when all units are accepted. No worker waits for the disk, so the
  * idle ones are started first; what is accepted may let more of them start. */
-static int advance(struct pool *pool, bool *done, struct vlm_err *err)
+static int advance(struct crew *crew, bool *done, struct vlm_err *err)
 {
-    int rc = start_workers(pool, err);
+    int rc = start_workers(crew, err);
     if (rc == VLM_OK)
-        rc = accept_units(pool, err);
-    *done = pool->next_accept == pool->plan->n_units;
-    return rc == VLM_OK && !*done ? start_workers(pool, err) : rc;
+        rc = accept_units(crew, err);
+    *done = crew->next_accept == crew->plan->n_units;
+    return rc == VLM_OK && !*done ? start_workers(crew, err) : rc;
 }
 
-static int loop(struct pool *pool, vlm_pool_tell *tell, void *context, int *signal_number,
+static int loop(struct crew *crew, vlm_crew_tell *tell, void *context, int *signal_number,
                 struct vlm_err *err)
 {
     const struct timespec tick = { .tv_nsec = TICK_MS * 1000000 };
@@ -565,50 +565,50 @@ static int loop(struct pool *pool, vlm_pool_tell *tell, void *context, int *sign
     bool done = false;
     sigset_t watched;
     vlm_stop_signals(&watched);
-    int rc = advance(pool, &done, err);
+    int rc = advance(crew, &done, err);
     while (rc == VLM_OK && !done) {
         int got = sigtimedwait(&watched, NULL, &tick);
         if (got == SIGINT || got == SIGTERM) {
             *signal_number = got;
             return vlm_fail_stopped(err);
         }
-        rc = reap(pool, err);
+        rc = reap(crew, err);
         if (rc == VLM_OK)
-            rc = advance(pool, &done, err);
+            rc = advance(crew, &done, err);
         if (rc == VLM_OK && now_ms() - told >= TICK_MS) {
             told = now_ms();
-            watch(pool);
-            tell(pool->state, context);
+            watch(crew);
+            tell(crew->state, context);
         }
     }
     return rc;
 }
 
-int vlm_pool_run(const struct vlm_plan *plan, const char *folder,
-                 const struct vlm_build_options *options, vlm_pool_tell *tell, void *context,
-                 struct vlm_pool_state *state, int *signal_number, struct vlm_err *err)
+int vlm_crew_run(const struct vlm_plan *plan, const char *folder,
+                 const struct vlm_build_options *options, vlm_crew_tell *tell, void *context,
+                 struct vlm_crew_state *state, int *signal_number, struct vlm_err *err)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct pool pool = {
+    struct crew crew = {
         .plan = plan,
         .folder = folder,
         .options = options,
         .state = state,
         .n_slots = options->threads ? (size_t)options->threads : (size_t)VLM_MAX(cores, 1),
     };
-    *state = (struct vlm_pool_state){ 0 };
-    pool.units = calloc(plan->n_units + 1, sizeof(*pool.units));
-    pool.slots = calloc(pool.n_slots, sizeof(*pool.slots));
-    int rc = pool.units && pool.slots
+    *state = (struct vlm_crew_state){ 0 };
+    crew.units = calloc(plan->n_units + 1, sizeof(*crew.units));
+    crew.slots = calloc(crew.n_slots, sizeof(*crew.slots));
+    int rc = crew.units && crew.slots
                  ? VLM_OK
                  : vlm_fail(err, VLM_ENOMEM, "no memory for %zu units", plan->n_units);
     if (rc == VLM_OK) {
-        rc = resume(&pool, err);
+        rc = resume(&crew, err);
         if (rc == VLM_OK)
-            rc = loop(&pool, tell, context, signal_number, err);
-        stop_workers(&pool);
+            rc = loop(&crew, tell, context, signal_number, err);
+        stop_workers(&crew);
     }
-    free(pool.units);
-    free(pool.slots);
+    free(crew.units);
+    free(crew.slots);
     return rc;
 }
