@@ -4,7 +4,7 @@
 # build/bin/vlm-NAME. Folders stand in the line of docs/ARCHITECTURE.md, and archives are linked in
 # its reverse. SAN=address,undefined and SAN=thread build into folders of their own.
 
-FOLDERS  = base tokenize vqgan shard
+FOLDERS  = base nn tokenize vqgan shard
 CC      ?= gcc
 SAN     ?=
 comma   := ,
@@ -22,11 +22,11 @@ say := $(if $(V),@:,@echo)
 Q   := $(if $(V),,@)
 
 LIBRARIES = libxml-2.0 libarchive lmdb libjpeg spng libwebp libwebpdemux zlib libdeflate libzstd \
-            libbrotlidec json-c inih libxxhash libcrypto libseccomp
+            libbrotlidec json-c inih libxxhash libcrypto libseccomp openblas
 PACKAGES  = gcc make pkg-config libxml2-dev libarchive-dev liblmdb-dev libjpeg62-turbo-dev \
             libspng-dev libwebp-dev libgif-dev zlib1g-dev libdeflate-dev libzstd-dev libbrotli-dev \
             libjson-c-dev libinih-dev libxxhash-dev libssl-dev \
-            libseccomp-dev libcmocka-dev
+            libseccomp-dev libopenblas-pthread-dev libcmocka-dev
 CHECKERS  = clang clang-format cppcheck shellcheck mandoc
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -39,7 +39,7 @@ LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lgif -lm -pthr
 
 sources  = $(filter-out %_main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
-ARCHIVES = $(foreach f,shard vqgan tokenize base,$(BUILD)/$(f).a)
+ARCHIVES = $(foreach f,shard vqgan tokenize nn base,$(BUILD)/$(f).a)
 MAINS    = $(wildcard $(FOLDERS:=/vlm_*_main.c) tools/vlm_*_main.c)
 TOOLS    = $(foreach m,$(MAINS),$(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(m)))))
 TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
@@ -64,10 +64,21 @@ $(foreach f,$(FOLDERS),$(eval $(call archive_rule,$(f))))
 # Parts of tools/ that more than one main or test uses.
 $(eval $(call archive_rule,tools))
 
+# The numeric core: full optimisation that keeps IEEE results, and each kernel file for its CPU.
+# Sanitizers make unrolled kernels too large for -O3: minutes a file.
+$(BUILD)/nn/%.o: ALL_CFLAGS := $(filter-out -Wconversion,$(ALL_CFLAGS)) $(if $(SAN),-O1,-O3) \
+    -fno-math-errno -fno-trapping-math $(if $(SAN),-fno-var-tracking-assignments)
+ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
+avx2        = -mavx2 -mfma -mf16c
+avx512      = $(avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
+avx512_bf16 = $(avx512) -mavx512bf16
+endif
+$(foreach f,avx2 avx512 avx512_bf16,$(eval $(BUILD)/nn/kernels/$(f).o: ISA = $($(f))))
+
 $(BUILD)/%.o: %.c
 	$(say) "compile $<"
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) $(ISA) -c $< -o $@
 
 define tool_rule
 $(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(1)))): $(patsubst %.c,$(BUILD)/%.o,$(1)) $(BUILD)/tools.a $(ARCHIVES)

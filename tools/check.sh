@@ -44,7 +44,7 @@ check_compiler() {
 
 check_cppcheck() {
     grep '\.c$' "$files/c" | xargs cppcheck -q -j "$(nproc)" --std=c11 --inline-suppr -I. \
-        --enable=warning,portability --suppress=missingIncludeSystem --suppress=objectIndex --suppress=normalCheckLevelMaxBranches \
+        --enable=warning,portability --suppress=missingIncludeSystem --suppress=invalidPointerCast --suppress=objectIndex --suppress=normalCheckLevelMaxBranches \
         --suppress=unknownMacro --error-exitcode=1
 }
 

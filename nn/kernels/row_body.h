@@ -1,0 +1,39 @@
+/* row_body.h - the table of all kernels for rows; they are in the headers included here. */
+#ifndef VLM_NN_ROW_BODY_H
+#define VLM_NN_ROW_BODY_H
+
+#include "nn/kernels/row_kernels.h"
+
+#include "nn/kernels/sum_body.h"
+/* The others stand on sum_body.h. */
+#include "nn/kernels/activation_body.h"
+#include "nn/kernels/norm_body.h"
+#include "nn/kernels/softmax_body.h"
+
+static const struct vlm_row_kernels row_kernels = {
+    .activate = activate,
+    .activate_backward = activate_backward,
+    .swiglu = swiglu,
+    .swiglu_backward = swiglu_backward,
+    .add = row_add,
+    .multiply = row_multiply,
+    .multiply_add = row_multiply_add,
+    .scale = row_scale,
+    .scale_add = row_scale_add,
+    .dot = row_dot,
+    .norm = row_length,
+    .softmax = softmax,
+    .log_softmax = log_softmax,
+    .softmax_backward = softmax_backward,
+    .log_softmax_backward = log_softmax_backward,
+    .log_sum_exp = log_sum_exp,
+    .log_sum_exp_columns = log_sum_exp_columns,
+    .softmax_both_ways = softmax_both_ways,
+    .dropout = dropout,
+    .layernorm = layernorm,
+    .rmsnorm = rmsnorm,
+    .layernorm_backward = layernorm_backward,
+    .rmsnorm_backward = rmsnorm_backward,
+};
+
+#endif
