@@ -35,4 +35,10 @@
 #define VLM_IMAGE_PIXELS_WHOLE_MAX 24000000 /* progressive JPEG, WebP: decoded as a whole */
 #define VLM_JPEG_SCANS_MAX         100
 
+/* Files of tensors */
+#define VLM_SAFETENSORS_HEADER_MAX (16 * VLM_MIB) /* also of the index of several files */
+#define VLM_SAFETENSORS_COUNT_MAX  65536 /* tensors of all files of an index; pairs of metadata */
+#define VLM_SAFETENSORS_RANK_MAX   8
+#define VLM_SAFETENSORS_FILES_MAX  512 /* that an index may name */
+
 #endif
