@@ -2,6 +2,10 @@
 # bench.sh BIN - speed as ratios against peers, in one run: WARC reading beside FastWARC, HTML to documents
 # beside libxml2's SAX parser, and -j2 over -j1 on one file. Uses the crawls of VLM_SHARED_DATA when they
 # are there, else a generated one. FastWARC is looked for in the python3 of PATH and in build/peers.
+#
+# Training steps run in turns with PyTorch's where a python3 of the two has torch and train_step.py is
+# in the folder VLM_PEERS (else ../shared/peers). VLM_BENCH_STEPS lists shape:vocabulary pairs; each
+# takes some ten minutes. Of the turns of each the fastest counts, of PyTorch's variants the strongest.
 set -eu
 bin=$(cd "$1" && pwd)
 data=${VLM_SHARED_DATA:-../shared/data}
@@ -92,3 +96,59 @@ a=$(median <"$work/one")
 b=$(median <"$work/two")
 printf '%-34s %12s %12s %8s\n' 'shard one file, s at -j2 and -j1' "$b" "$a" "$(ratio "$a" "$b")"
 rm -rf "$work/out"
+
+# Training steps, fp32 and bf16, on one thread and on two.
+peers=${VLM_PEERS:-../shared/peers}
+torch=
+if [ -f "$peers/train_step.py" ]; then
+    for candidate in build/peers/bin/python3 python3; do
+        if command -v "$candidate" >/dev/null && "$candidate" -c 'import torch' 2>/dev/null; then
+            torch=$(command -v "$candidate")
+            break
+        fi
+    done
+fi
+
+# Runs train_step.py with the given options; adds its peak memory to what it prints.
+train_step() {
+    "$torch" - "$peers/train_step.py" "$@" <<'PYTHON'
+import resource, subprocess, sys
+done = subprocess.run([sys.executable] + sys.argv[1:], check=True, capture_output=True, text=True)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(done.stdout.strip()[:-1] + ', "memory_peak": %d}' % peak)
+PYTHON
+}
+
+largest() { sort -g | tail -n 1; }
+
+# step SHAPE VOCABULARY DTYPE THREADS
+step() {
+    rm -f "$work"/ours "$work"/theirs
+    for _ in 1 2; do
+        "$bin/vlm-bench" step --shape "$1" --vocab "$2" --dtype "$3" -j "$4" --repeat 3 --json >>"$work/ours"
+        [ -n "$torch" ] || continue
+        for variant in '--micro 1' '--micro 2 --compile'; do
+            # shellcheck disable=SC2086  # the variant is words
+            train_step --shape "$1" --vocab "$2" --dtype "$3" --threads "$4" --repeat 3 $variant >>"$work/theirs"
+        done
+    done
+    touch "$work/theirs"
+    name="step $1/$2 $3 -j$4"
+    a=$(value value <"$work/ours" | largest)
+    b=$(value value <"$work/theirs" | largest)
+    printf '%-34s %12s %12s %8s\n' "$name tokens/s" "$a" "${b:--}" "$(ratio "$a" "${b:-0}")"
+    a=$(value memory_peak <"$work/ours" | sort -g | head -n 1)
+    b=$(value memory_peak <"$work/theirs" | sort -g | head -n 1)
+    printf '%-34s %12s %12s %8s\n' "$name bytes" "$a" "${b:--}" "$(ratio "$a" "${b:-0}")"
+    b=$(value sgemm_gflops <"$work/ours" | largest)
+    a=$(value gflops <"$work/ours" | largest)
+    printf '%-34s %12s %12s %8s\n' "$name GFLOP/s (OpenBLAS)" "$a" "$b" "$(ratio "$a" "$b")"
+}
+
+for pair in ${VLM_BENCH_STEPS-6x512:8192}; do
+    for threads in 1 2; do
+        step "${pair%:*}" "${pair#*:}" fp32 "$threads"
+        step "${pair%:*}" "${pair#*:}" bf16 "$threads"
+    done
+done
+[ -n "$torch" ] || echo "  (PyTorch or train_step.py is not there: pip install torch into build/peers, set VLM_PEERS)"

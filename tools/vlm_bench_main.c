@@ -1,9 +1,12 @@
 /* vlm_bench_main.c - vlm-bench: the loops that `make bench` times beside those of others. */
 #include "base/vlm.h"
 
+#include "tools/bench/bench_gemm.h"
 #include "tools/bench/bench_html.h"
 #include "tools/bench/bench_image.h"
+#include "tools/bench/bench_ops.h"
 #include "tools/bench/bench_pages.h"
+#include "tools/bench/bench_step.h"
 #include "tools/bench/bench_warc.h"
 
 static const struct {
@@ -17,6 +20,10 @@ static const struct {
     { "html", vlm_bench_html,
       "PAGES [PASSES]     pages to documents, beside a bare libxml2 SAX parse" },
     { "image", vlm_bench_image, "FILE...            image files to squares" },
+    { "gemm", vlm_bench_gemm,
+      "[--shape MxNxK]... products beside the machine's peak and OpenBLAS" },
+    { "ops", vlm_bench_ops, "[NAME...]          every op beside the machine's peak or bandwidth" },
+    { "step", vlm_bench_step, "[--shape LxW]      training step of a decoder" },
 };
 
 static void print_help(FILE *out)

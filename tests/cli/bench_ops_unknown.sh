@@ -1,0 +1,1 @@
+vlm-bench ops linear nonsense

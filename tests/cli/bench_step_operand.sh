@@ -1,0 +1,1 @@
+vlm-bench step --dtype bf16 6x512

@@ -1,0 +1,1 @@
+vlm-bench step --tokens 4096 --seq 1000

@@ -1,0 +1,1 @@
+vlm-bench step --shape 6by512
