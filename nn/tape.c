@@ -304,8 +304,7 @@ static void recompute_backward(struct vlm_tape *tape, struct vlm_node *node)
     tape->last = NULL;
     tape->ops = self->ops;
     struct vlm_tensor *out = self->fn(tape, self->x, self->block);
-    out->grad = node->out->grad;
-    node->out->grad = NULL;
+    vlm_grad_give(tape, node, out); /* which may be x itself, with a gradient already */
     walk(tape);
     tape->last = last;
     tape->ops = ops;
@@ -330,8 +329,11 @@ struct vlm_tensor *vlm_recompute(struct vlm_tape *tape, vlm_block_fn fn, struct 
         memmove(out->data, inner->data,
                 vlm_tensor_count(out) *
                     (out->dtype == VLM_BF16 ? sizeof(uint16_t) : sizeof(float)));
+    /* Not an op of its own: a nested block must leave the same count when it is run without nodes. */
+    uint64_t after = tape->ops;
     struct recompute_node *self =
         vlm_record(tape, sizeof(*self), recompute_backward, out, inner->needs_grad);
+    tape->ops = after;
     if (self) {
         self->x = x;
         self->fn = fn;

@@ -5,6 +5,8 @@
 
 #include "tests/nn_fixture.h"
 
+#include "nn/ops/activation.h"
+#include "nn/ops/dropout.h"
 #include "nn/ops/linear.h"
 
 static const char *const every_kernel[] = { "plain", "avx2", "avx512", "avx512-bf16" };
@@ -210,6 +212,43 @@ static void gradients_flow_through_shared_inputs(void **state)
     nn_end(&nn);
 }
 
+static struct vlm_tensor *drop_some(struct vlm_tape *tape, struct vlm_tensor *x, const void *block)
+{
+    (void)block;
+    return vlm_activate(tape, vlm_dropout(tape, x, 0.5f), VLM_SILU);
+}
+
+static struct vlm_tensor *drop_none(struct vlm_tape *tape, struct vlm_tensor *x, const void *block)
+{
+    (void)block;
+    return vlm_dropout(tape, x, 0);
+}
+
+static struct vlm_tensor *drop_nested(struct vlm_tape *tape, struct vlm_tensor *x,
+                                      const void *block)
+{
+    return drop_some(tape, vlm_recompute(tape, drop_some, x, block), block);
+}
+
+/* Of a block in a block with dropout after it, and of a block that gives x back. */
+static struct vlm_tensor *run_nested(struct vlm_tape *tape, void *context)
+{
+    struct vlm_tensor *x = vlm_scale(tape, context, 1.5f);
+    struct vlm_tensor *same = vlm_recompute(tape, drop_none, x, NULL);
+    struct vlm_tensor *y = vlm_recompute(tape, drop_nested, same, NULL);
+    return vlm_add(tape, vlm_activate(tape, x, VLM_SILU), vlm_multiply(tape, y, same));
+}
+
+static void recompute_gradients_are_differences(void **state)
+{
+    (void)state;
+    struct nn nn;
+    nn_begin(&nn, NULL, 2);
+    struct vlm_tensor *x = nn_tensor(&nn, 2, (size_t[]){ 9, 7 });
+    nn_check_gradients(&nn, run_nested, x, 1e-2, 5e-3);
+    nn_end(&nn);
+}
+
 static void recompute_gives_the_same_bits_in_less_memory(void **state)
 {
     (void)state;
@@ -332,6 +371,7 @@ int main(void)
         cmocka_unit_test(linear_equals_a_plain_loop),
         cmocka_unit_test(linear_gradients_are_differences),
         cmocka_unit_test(gradients_flow_through_shared_inputs),
+        cmocka_unit_test(recompute_gradients_are_differences),
         cmocka_unit_test(recompute_gives_the_same_bits_in_less_memory),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(dry_run_counts_what_a_real_run_uses),
