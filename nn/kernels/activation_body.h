@@ -30,20 +30,9 @@ VLM_INLINE vec vec_hold(vec x, float low, float high)
  * with them the result, are 0. */
 VLM_INLINE vec exp_fall(vec x)
 {
-    const vec magic = vec_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
     vec t = vec_max(vec_all(-88), (vec)((ivec)x | INT32_MIN));
-    vec shifted = vec_fma(t, vec_all(1.44269504f), magic);
-    vec n = shifted - magic;
-    vec r = vec_fma(n, vec_all(-0.693359375f), t);
-    r = vec_fma(n, vec_all(2.12194440e-4f), r);
-    vec p = vec_all(1.0f / 5040);
-    p = vec_fma(p, r, vec_all(1.0f / 720));
-    p = vec_fma(p, r, vec_all(1.0f / 120));
-    p = vec_fma(p, r, vec_all(1.0f / 24));
-    p = vec_fma(p, r, vec_all(1.0f / 6));
-    p = vec_fma(p, r, vec_all(0.5f));
-    p = vec_fma(p, r, vec_all(1.0f));
-    p = vec_fma(p, r, vec_all(1.0f));
+    vec shifted;
+    vec p = vec_exp_parts(t, &shifted);
     return p * (vec)(((ivec)shifted << 23) + (127 << 23));
 }
 

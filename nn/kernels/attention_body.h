@@ -14,7 +14,6 @@ enum {
     ATTENTION_STEP = 128,
 };
 
-typedef uint32_t uvec __attribute__((vector_size(4 * LANES), may_alias));
 typedef float quad __attribute__((vector_size(16), may_alias));
 
 /* 2^x for x <= 127, error below 2e-7 of the result, exactly 1 at 0. 0 below about -126. NaN stays

@@ -31,8 +31,6 @@ enum { BF16_BYTES = 2, BF16_PAIR = 2 };
 enum { BF16_BYTES = 4, BF16_PAIR = 1 };
 #endif
 
-typedef uint32_t uvec __attribute__((vector_size(4 * LANES), may_alias));
-
 /* ---- numbers of 16 bits ---- */
 
 /* Rounds to bf16, to the nearest and ties to even, and widens again. A NaN stays a NaN: it keeps its

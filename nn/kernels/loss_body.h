@@ -40,20 +40,8 @@ static void loss_row_scan(float *largest, float *sum, const float *z, size_t n)
 VLM_INLINE vec loss_exp_negative(vec x)
 {
     const vec low = vec_all(-87.33654f);
-    const vec magic = vec_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    vec clamped = vec_max(low, x);
-    vec shifted = vec_fma(clamped, vec_all(1.44269504f), magic);
-    vec n = shifted - magic;
-    vec r = vec_fma(n, vec_all(-0.693359375f), clamped);
-    r = vec_fma(n, vec_all(2.12194440e-4f), r);
-    vec p = vec_all(1.0f / 5040);
-    p = vec_fma(p, r, vec_all(1.0f / 720));
-    p = vec_fma(p, r, vec_all(1.0f / 120));
-    p = vec_fma(p, r, vec_all(1.0f / 24));
-    p = vec_fma(p, r, vec_all(1.0f / 6));
-    p = vec_fma(p, r, vec_all(0.5f));
-    p = vec_fma(p, r, vec_all(1.0f));
-    p = vec_fma(p, r, vec_all(1.0f));
+    vec shifted;
+    vec p = vec_exp_parts(vec_max(low, x), &shifted);
     /* The lower 9 bits of magic are 0: the shift leaves n, in the place of an exponent. */
     vec power = (vec)(((uvec)shifted << 23) + (127u << 23));
     return vec_select(x < low, vec_zero(), p * power);

@@ -32,6 +32,7 @@ enum { LANES = 4 };
 typedef float vec __attribute__((vector_size(16), may_alias));
 #endif
 typedef int32_t ivec __attribute__((vector_size(4 * LANES), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(4 * LANES), may_alias));
 
 /* Kernel helpers disappear into their callers: their loop counts must become constants there. */
 #define VLM_INLINE static inline __attribute__((always_inline))
@@ -170,17 +171,15 @@ VLM_INLINE float vec_largest(vec v)
     return largest;
 }
 
-/* e^x, error below 2 units in the last place. 0 below -87.3 (no denormals), infinite above 88.7, NaN
- * stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts (Cody and Waite); e^r by its
- * Taylor polynomial of degree 7; 2^n in the exponent bits. */
-VLM_INLINE vec vec_exp(vec x)
+/* e^t = p 2^n for |t| < 2^21: gives p, and n in the lower bits of *shifted, whose lower 9 bits were 0
+ * before. t = n ln 2 + r with |r| <= ln 2 / 2, ln 2 in two parts (Cody and Waite); p = e^r by its
+ * Taylor polynomial of degree 7. */
+VLM_INLINE vec vec_exp_parts(vec t, vec *shifted)
 {
-    const vec low = vec_all(-87.33654f), high = vec_all(88.72283f);
     const vec magic = vec_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
-    vec clamped = vec_min(high, vec_max(low, x));
-    vec shifted = vec_fma(clamped, vec_all(1.44269504f), magic);
-    vec n = shifted - magic;
-    vec r = vec_fma(n, vec_all(-0.693359375f), clamped);
+    *shifted = vec_fma(t, vec_all(1.44269504f), magic);
+    vec n = *shifted - magic;
+    vec r = vec_fma(n, vec_all(-0.693359375f), t);
     r = vec_fma(n, vec_all(2.12194440e-4f), r);
     vec p = vec_all(1.0f / 5040);
     p = vec_fma(p, r, vec_all(1.0f / 720));
@@ -189,9 +188,18 @@ VLM_INLINE vec vec_exp(vec x)
     p = vec_fma(p, r, vec_all(1.0f / 6));
     p = vec_fma(p, r, vec_all(0.5f));
     p = vec_fma(p, r, vec_all(1.0f));
-    p = vec_fma(p, r, vec_all(1.0f));
+    return vec_fma(p, r, vec_all(1.0f));
+}
+
+/* e^x, error below 2 units in the last place. 0 below -87.3 (no denormals), infinite above 88.7, NaN
+ * stays NaN. */
+VLM_INLINE vec vec_exp(vec x)
+{
+    const vec low = vec_all(-87.33654f), high = vec_all(88.72283f);
+    vec shifted;
+    vec p = vec_exp_parts(vec_min(high, vec_max(low, x)), &shifted);
     /* 2^n in two factors: n reaches 128, one more than an exponent holds. */
-    ivec power = (ivec)shifted - (ivec)magic;
+    ivec power = (ivec)shifted - (ivec)vec_all(12582912.0f);
     ivec half = power >> 1;
     vec y = p * (vec)((half + 127) << 23) * (vec)((power - half + 127) << 23);
     y = vec_select(x < low, vec_zero(), y);
