@@ -140,7 +140,8 @@ int vlm_file_publish(int fd, const char *from, const char *path, struct vlm_err 
     return sync_folder_of(path, err);
 }
 
-int vlm_file_write(const char *path, const void *bytes, size_t n, struct vlm_err *err)
+int vlm_file_write_with(const char *path, vlm_file_writer write, const void *context,
+                        struct vlm_err *err)
 {
     size_t size = strlen(path) + 8;
     char *temporary = malloc(size);
@@ -152,7 +153,7 @@ int vlm_file_write(const char *path, const void *bytes, size_t n, struct vlm_err
     if (fd < 0) {
         rc = vlm_fail_errno(err, errno, "cannot create '%s'", temporary);
     } else {
-        rc = vlm_write_all(fd, bytes, n, path, err);
+        rc = write(fd, path, context, err);
         if (rc == VLM_OK)
             rc = vlm_file_publish(fd, temporary, path, err);
         if (close(fd) < 0 && rc == VLM_OK && errno != EINTR)
@@ -162,6 +163,22 @@ int vlm_file_write(const char *path, const void *bytes, size_t n, struct vlm_err
     }
     free(temporary);
     return rc;
+}
+
+struct whole {
+    const void *bytes;
+    size_t n;
+};
+
+static int write_whole(int fd, const char *path, const void *context, struct vlm_err *err)
+{
+    const struct whole *whole = context;
+    return vlm_write_all(fd, whole->bytes, whole->n, path, err);
+}
+
+int vlm_file_write(const char *path, const void *bytes, size_t n, struct vlm_err *err)
+{
+    return vlm_file_write_with(path, write_whole, &(struct whole){ bytes, n }, err);
 }
 
 char *vlm_path_join(const char *folder, const char *name)

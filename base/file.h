@@ -14,6 +14,11 @@ VLM_MUST_CHECK int vlm_file_read(struct vlm_buffer *buffer, const char *path, si
 VLM_MUST_CHECK int vlm_file_write(const char *path, const void *bytes, size_t n,
                                   struct vlm_err *err);
 
+/* The same for bytes that come in pieces: write(fd, path, context) makes them with vlm_write_all(). */
+typedef int (*vlm_file_writer)(int fd, const char *path, const void *context, struct vlm_err *err);
+VLM_MUST_CHECK int vlm_file_write_with(const char *path, vlm_file_writer write, const void *context,
+                                       struct vlm_err *err);
+
 /* fsync(fd), rename from to path, fsync of its folder. The file is whole before it has its name. */
 VLM_MUST_CHECK int vlm_file_publish(int fd, const char *from, const char *path,
                                     struct vlm_err *err);

@@ -12,9 +12,6 @@
 #include "base/json.h"
 #include "base/utf8.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 enum { PIECE = 4096 }; /* values that are looked at at once */
 
 static int check_text(const char *what, const char *text, struct vlm_err *err)
@@ -154,40 +151,18 @@ static int make_header(struct vlm_buffer *header, const struct vlm_safetensors_c
     return VLM_OK;
 }
 
-static int write_all(int fd, const struct vlm_buffer *header,
-                     const struct vlm_safetensors_content *content, const char *path,
-                     struct vlm_err *err)
+struct pieces {
+    const struct vlm_buffer *header;
+    const struct vlm_safetensors_content *content;
+};
+
+static int write_pieces(int fd, const char *path, const void *context, struct vlm_err *err)
 {
-    int rc = vlm_write_all(fd, header->data, header->size, path, err);
+    const struct pieces *pieces = context;
+    const struct vlm_safetensors_content *content = pieces->content;
+    int rc = vlm_write_all(fd, pieces->header->data, pieces->header->size, path, err);
     for (size_t i = 0; rc == VLM_OK && i < content->count; i++)
         rc = vlm_write_all(fd, content->items[i].data, bytes_of(&content->items[i]), path, err);
-    return rc;
-}
-
-static int write_atomic(const char *path, const struct vlm_buffer *header,
-                        const struct vlm_safetensors_content *content, struct vlm_err *err)
-{
-    size_t size = strlen(path) + sizeof(".tmp");
-    char *temporary = malloc(size);
-    if (!temporary)
-        return vlm_fail(err, VLM_ENOMEM, "no memory for the name of '%s'", path);
-    snprintf(temporary, size, "%s.tmp", path);
-    int fd, rc;
-    do
-        fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    while (fd < 0 && errno == EINTR);
-    if (fd < 0) {
-        rc = vlm_fail_errno(err, errno, "cannot create '%s'", temporary);
-    } else {
-        rc = write_all(fd, header, content, path, err);
-        if (rc == VLM_OK)
-            rc = vlm_file_publish(fd, temporary, path, err);
-        if (close(fd) < 0 && rc == VLM_OK && errno != EINTR)
-            rc = vlm_fail_errno(err, errno, "cannot close '%s'", path);
-        if (rc != VLM_OK)
-            unlink(temporary);
-    }
-    free(temporary);
     return rc;
 }
 
@@ -209,7 +184,7 @@ int vlm_safetensors_write(const char *path, const struct vlm_safetensors_content
     if (rc != VLM_OK)
         rc = vlm_wrap(err, "cannot write '%s'", path);
     else
-        rc = write_atomic(path, &header, content, err);
+        rc = vlm_file_write_with(path, write_pieces, &(struct pieces){ &header, content }, err);
     vlm_buffer_release(&header);
     return rc;
 }
