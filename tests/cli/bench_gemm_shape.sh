@@ -1,0 +1,1 @@
+vlm-bench gemm --shape 16x3072
