@@ -111,7 +111,8 @@ static struct plan make_plan(const struct vlm_engine *engine, const struct vlm_g
                          .a_width = kernels->mr };
     plan.blas = engine->backend == VLM_GEMM_OPENBLAS && !plan.bf16;
     if (plan.blas) {
-        plan.tile_m = BLAS_M, plan.tile_n = BLAS_N;
+        plan.tile_m = VLM_MIN(job->m, (size_t)BLAS_M);
+        plan.tile_n = VLM_MIN(job->n, (size_t)BLAS_N);
         plan.chunk_m = job->m, plan.chunk_n = job->n;
     } else {
         plan.stream = !job->b.packed && job->b.col == 1 && job->m <= STREAM_M;
