@@ -104,7 +104,7 @@ test-accept: deps ## rewrite the expected output of every case in tests/cli
 	@ACCEPT=1 tests/run.sh $(BIN) $(BUILD)
 
 test-long: deps ## the tests that take minutes: kills, full disks, whole crawls
-	@$(MAKE) -j$(JOBS) --no-print-directory all
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(TESTS)
 	@tests/run_long.sh $(BIN) $(BUILD)
 
 layers:

@@ -3,7 +3,7 @@
 # prints "ok NAME", "not ok NAME: WHY" or "skipped NAME: WHY" for each of its checks. The last line is
 # "N passed, N failed, N skipped"; exits 1 when something failed or nothing ran.
 #
-# $TESTS is the folder tests/. CASE=PATTERN runs only the scripts that match. VLM_SHARED_DATA may name a
+# $TESTS is the folder tests/, $BUILD that of the unit tests. CASE=PATTERN runs only the scripts that match. VLM_SHARED_DATA may name a
 # folder of real crawls; checks that need it are skipped without.
 set -u
 export LC_ALL=C TZ=UTC
@@ -23,6 +23,8 @@ for variable in $(env | sed -n 's/^\(VLM_[A-Z0-9_]*\)=.*/\1/p'); do
 done
 
 mkdir -p "$build" || exit 1
+BUILD=$(cd "$build" && pwd)
+export BUILD
 scratch=$(mktemp -d "$(cd "$build" && pwd)/long.XXXXXX") || exit 1
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
