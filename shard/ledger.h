@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "tokenize/dump/record.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 /* Why a page is no document. Numbers are part of the unit format: append only. */
 enum vlm_skip {

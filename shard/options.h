@@ -3,7 +3,7 @@
 #define VLM_SHARD_OPTIONS_H
 
 #include "base/vlm.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 enum vlm_profile { VLM_PROFILE_NONE, VLM_PROFILE_M3W, VLM_PROFILE_OBELICS };
 #define VLM_PROFILE_WORDS "none|m3w|obelics"

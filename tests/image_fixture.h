@@ -5,7 +5,7 @@
 #include "base/vlm.h"
 
 #include "base/buffer.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,7 +5,7 @@
 
 #include "base/limits.h"
 #include "tests/image_fixture.h"
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 enum { WIDTH = 48, HEIGHT = 40 };
 

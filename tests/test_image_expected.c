@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/limits.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 #include <glob.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
 
 #include "base/limits.h"
 #include "tests/image_fixture.h"
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 #include <math.h>
 

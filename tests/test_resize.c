@@ -7,8 +7,8 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/limits.h"
-#include "vqgan/decoders.h"
-#include "vqgan/resize_kernels.h"
+#include "vqgan/image/decoders.h"
+#include "vqgan/image/resize_kernels.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -57,7 +57,7 @@ struct vlm_document_image {
     bool has_alt;
     uint8_t n_candidates; /* resolved URLs, in the order of preference */
     struct vlm_string candidate[8];
-    uint8_t status;         /* vlm_image_status of vqgan/image.h, or a join status above it */
+    uint8_t status;         /* vlm_image_status of vqgan/image/image.h, or a join status above it */
     uint8_t format;         /* vlm_image_format */
     uint8_t used;           /* index of the candidate that was found */
     uint32_t width, height; /* as coded in the file; 0 when not found */

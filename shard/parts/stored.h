@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "tokenize/document.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 enum {
     VLM_STORED_VERSION = 1,

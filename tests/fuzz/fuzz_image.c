@@ -5,7 +5,7 @@
  * chooses options. The arena is small so that sizes the header only claims are refused quickly. */
 #include "base/vlm.h"
 
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 enum { ARENA_MAX = 64 << 20 };
 

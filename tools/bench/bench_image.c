@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "tools/bench/bench_image.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 #include <time.h>
 

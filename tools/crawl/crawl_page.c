@@ -5,7 +5,7 @@
 #include "base/vlm.h"
 #include "tools/crawl/crawl_page.h"
 
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 struct crawl_maker {
     struct crawl_writer *writer;

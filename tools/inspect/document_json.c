@@ -2,7 +2,7 @@
 #include "base/vlm.h"
 
 #include "tools/inspect/document_json.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 static void string_member(struct vlm_json *json, const char *key,
                           const struct vlm_document *document, struct vlm_string value)

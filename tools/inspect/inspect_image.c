@@ -10,7 +10,7 @@
 #include "base/option.h"
 #include "shard/options.h"
 #include "tools/inspect/inspect.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 enum { ARENA_MAX = 1 << 30 };
 

@@ -14,7 +14,7 @@
 #include "tokenize/html/page.h"
 #include "tools/inspect/document_json.h"
 #include "tools/inspect/inspect.h"
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 enum { ARENA_MAX = 1 << 30 };
 

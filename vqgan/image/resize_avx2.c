@@ -5,7 +5,7 @@
  * bits. Columns: plain 32-bit products. */
 #include "base/vlm.h"
 
-#include "vqgan/resize_kernels.h"
+#include "vqgan/image/resize_kernels.h"
 
 #ifdef __x86_64__
 

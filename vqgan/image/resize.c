@@ -7,8 +7,8 @@
  * and the rows it depends on, are computed. resize_avx2.c has faster forms of the inner loops. */
 #include "base/vlm.h"
 
-#include "vqgan/decoders.h"
-#include "vqgan/resize_kernels.h"
+#include "vqgan/image/decoders.h"
+#include "vqgan/image/resize_kernels.h"
 
 #include <math.h>
 

@@ -5,7 +5,7 @@
 #include "base/vlm.h"
 
 #include "base/limits.h"
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 #include <webp/decode.h>
 #include <webp/demux.h>

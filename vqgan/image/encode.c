@@ -5,7 +5,7 @@
 #include "base/vlm.h"
 
 #include "base/buffer.h"
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 #include <spng.h>
 

@@ -5,7 +5,7 @@
  * Only the pixels of the square are computed. */
 #include "base/vlm.h"
 
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 enum { TILE = 32 };
 

@@ -6,7 +6,7 @@
 #include "base/vlm.h"
 
 #include "base/limits.h"
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 #include <gif_lib.h>
 

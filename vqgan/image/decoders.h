@@ -6,7 +6,7 @@
 #ifndef VLM_VQGAN_DECODERS_H
 #define VLM_VQGAN_DECODERS_H
 
-#include "vqgan/image.h"
+#include "vqgan/image/image.h"
 
 #include <setjmp.h>
 

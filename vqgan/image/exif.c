@@ -4,7 +4,7 @@
  * pointer is followed from there, so there are no loops. Everything else in the block is ignored. */
 #include "base/vlm.h"
 
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 enum {
     TAG_ORIENTATION = 0x0112,

@@ -7,7 +7,7 @@
 #include "base/vlm.h"
 
 #include "base/limits.h"
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 #include <spng.h>
 #include <zlib.h>

@@ -6,7 +6,7 @@
 #include "base/vlm.h"
 
 #include "base/limits.h"
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 /* An XML prologue, a comment and a document type in front of <svg> fit into this much text. */
 enum { SVG_WINDOW = 1024 };

@@ -6,7 +6,7 @@
  * hash of a flat picture is not made of rounding noise and is the same on every machine. */
 #include "base/vlm.h"
 
-#include "vqgan/decoders.h"
+#include "vqgan/image/decoders.h"
 
 #include <math.h>
 
