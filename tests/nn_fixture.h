@@ -197,4 +197,17 @@ static inline void nn_check_bits(const float *x, const float *expected, size_t n
                      (double)expected[i]);
 }
 
+/* Gradients of all tensors of nn_tensor(), one behind the other: to be kept from the first run, to be
+ * the same in the others. */
+static inline void nn_same_gradients(const struct nn *nn, float *kept, bool first)
+{
+    for (size_t t = 0; t < nn->n_tensors; t++) {
+        size_t n = vlm_tensor_count(nn->tensor[t]);
+        if (!first)
+            nn_check_bits(nn->tensor[t]->grad, kept, n);
+        memcpy(kept, nn->tensor[t]->grad, n * sizeof(*kept));
+        kept += n;
+    }
+}
+
 #endif

@@ -397,14 +397,7 @@ static void bits_do_not_depend_on_threads(void **state)
         op.b = nn_tensor(&nn, 2, (size_t[]){ ROWS, COLS });
         op.c = nn_tensor(&nn, 1, (size_t[]){ 1 });
         nn_backward(&nn, run_several, &op);
-        float *at = first;
-        for (size_t t = 0; t < nn.n_tensors; t++) {
-            size_t n = vlm_tensor_count(nn.tensor[t]);
-            if (threads > 1)
-                nn_check_bits(nn.tensor[t]->grad, at, n);
-            memcpy(at, nn.tensor[t]->grad, n * sizeof(*at));
-            at += n;
-        }
+        nn_same_gradients(&nn, first, threads == 1);
         nn_end(&nn);
     }
 }

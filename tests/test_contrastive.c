@@ -170,14 +170,7 @@ static void bits_do_not_depend_on_threads(void **state)
         nn_begin(&nn, NULL, threads[j]);
         make(&nn, &op, BATCH, D, 2.7f);
         nn_backward(&nn, run_loss, &op);
-        float *at = first;
-        for (size_t t = 0; t < nn.n_tensors; t++) {
-            size_t n = vlm_tensor_count(nn.tensor[t]);
-            if (j > 0)
-                nn_check_bits(nn.tensor[t]->grad, at, n);
-            memcpy(at, nn.tensor[t]->grad, n * sizeof(*at));
-            at += n;
-        }
+        nn_same_gradients(&nn, first, j == 0);
         nn_end(&nn);
     }
 }
