@@ -68,6 +68,7 @@ void vlm_tape_reset(struct vlm_tape *tape)
     tape->last = NULL;
     tape->free_grads = NULL;
     tape->ops = 0;
+    tape->flops = 0;
     tape->failed = false;
     tape->err = (struct vlm_err){ 0 };
 }

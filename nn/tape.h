@@ -86,6 +86,9 @@ struct vlm_tape {
     struct vlm_node *last;
     struct vlm_free_grad *free_grads; /* buffers of `grads` that wait to be used again */
     uint64_t seed, ops;               /* dropout: key of the step, number of the op in it */
+    double
+        flops; /* of the products that ran forward since the last reset, a multiply-add as two and
+                     a convolution by its definition; counted in a dry run too */
     bool failed;
     struct vlm_err err;
 };

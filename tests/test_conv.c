@@ -327,6 +327,34 @@ static void packed_weights_give_the_same_bits(void **state)
     }
 }
 
+/* In inference: the result in the residual's place; operands in fp32 on a tape in bf16. */
+static void results_in_place_have_the_same_bits(void **state)
+{
+    (void)state;
+    static const struct shape some[] = { { 2, 9, 7, 36, 40, 3, 1, 1, 1 },
+                                         { 2, 9, 7, 5, 40, 3, 2, 0, 1 },
+                                         { 2, 9, 7, 5, 40, 1, 1, 0, 0 } };
+    static const enum vlm_conv_mode modes[] = { VLM_CONV_EXACT, VLM_CONV_FAST };
+    for (size_t i = 0; i < VLM_COUNTOF(some) * VLM_COUNTOF(modes); i++) {
+        struct outcome expected;
+        const struct shape *s = &some[i / 2];
+        run(&expected, s, modes[i % 2], VLM_F32, 1);
+        struct nn nn;
+        struct context context;
+        nn_begin_with(&nn, NULL, 2, VLM_BF16, VLM_TAPE_FORWARD);
+        setup(&nn, &context, s, modes[i % 2]);
+        context.conv.f32 = true;
+        context.conv.into = context.residual;
+        size_t before = vlm_memory_mark(&nn.tape.step);
+        struct vlm_tensor *y = vlm_conv2d(&nn.tape, context.x, &context.conv);
+        assert_ptr_equal(y, context.residual);
+        assert_int_equal(vlm_memory_mark(&nn.tape.step), before);
+        nn_check_bits(y->data, expected.y, expected.ny);
+        nn_end(&nn);
+        release_outcome(&expected);
+    }
+}
+
 /* A NaN or an infinity in one pixel reaches every result that reads it. */
 static void bad_numbers_come_out(void **state)
 {
@@ -383,6 +411,7 @@ int main(void)
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(an_image_alone_has_the_same_bits),
         cmocka_unit_test(packed_weights_give_the_same_bits),
+        cmocka_unit_test(results_in_place_have_the_same_bits),
         cmocka_unit_test(bad_numbers_come_out),
         cmocka_unit_test(a_dry_tape_counts_the_same_memory),
     };

@@ -178,6 +178,22 @@ static void norm_bits_are_fixed(void **state)
     }
 }
 
+/* In inference the result may take the place of x. */
+static void norm_in_place_has_the_same_bits(void **state)
+{
+    (void)state;
+    const size_t shape[] = { 2, 37, 17, 40, 8 };
+    struct nn nn;
+    struct norm_context context;
+    nn_begin_with(&nn, NULL, 2, VLM_F32, VLM_TAPE_FORWARD);
+    setup_norm(&nn, &context, shape, true);
+    struct vlm_tensor *y = vlm_groupnorm(&nn.tape, context.x, &context.norm);
+    context.norm.into = context.x;
+    assert_ptr_equal(vlm_groupnorm(&nn.tape, context.x, &context.norm), context.x);
+    nn_check_bits(context.x->data, y->data, vlm_tensor_count(y));
+    nn_end(&nn);
+}
+
 static void norm_shows_bad_numbers(void **state)
 {
     (void)state;
@@ -611,6 +627,7 @@ int main(void)
         cmocka_unit_test(norm_keeps_digits),
         cmocka_unit_test(norm_gradients_are_differences),
         cmocka_unit_test(norm_bits_are_fixed),
+        cmocka_unit_test(norm_in_place_has_the_same_bits),
         cmocka_unit_test(norm_shows_bad_numbers),
         cmocka_unit_test(moves_equal_plain_loops),
         cmocka_unit_test(there_and_back),

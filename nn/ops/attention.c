@@ -515,6 +515,10 @@ struct vlm_tensor *vlm_attention(struct vlm_tape *tape, const struct vlm_attenti
     a.scale = of->scale > 0 ? of->scale : (float)(1 / sqrt((double)of->head_size));
     a.factor = (float)((double)a.scale * 1.4426950408889634);
 
+    size_t pairs = vlm_tape_runs(tape) ? 0 : a.rows * a.keys; /* a dry run has no intervals */
+    for (size_t r = 0; vlm_tape_runs(tape) && r < a.rows; r++)
+        pairs += of->lo[r] < of->hi[r] ? of->hi[r] - of->lo[r] : 0;
+    tape->flops += 4.0 * (double)pairs * (double)a.row_cols; /* scores, and what they weigh */
     struct vlm_tensor *out = vlm_tensor_matrix(tape, "attention", a.rows, a.row_cols);
     bool needs_grad = of->q->needs_grad || of->k->needs_grad || of->v->needs_grad;
     if (needs_grad && vlm_tape_records(tape))

@@ -155,6 +155,11 @@ void vlm_conv2d_pack(const struct vlm_engine *engine, void *packed, const struct
     vlm_correlation_pack(engine, packed, &job, &taps, scratch);
 }
 
+static enum vlm_dtype precision_of(const struct vlm_tape *tape, const struct vlm_conv2d *conv)
+{
+    return conv->f32 ? VLM_F32 : tape->precision;
+}
+
 static void run_linear(struct vlm_tape *tape, const struct vlm_conv2d_shape *shape,
                        const struct vlm_conv2d *conv, const struct vlm_tensor *x,
                        struct vlm_tensor *y)
@@ -170,7 +175,7 @@ static void run_linear(struct vlm_tape *tape, const struct vlm_conv2d_shape *sha
                                          .col = 1 },
                                   .c = y->data,
                                   .c_row = shape->out,
-                                  .precision = tape->precision,
+                                  .precision = precision_of(tape, conv),
                                   .bias = conv->bias ? conv->bias->data : NULL,
                                   .residual = conv->residual ? conv->residual->data : NULL,
                               });
@@ -293,16 +298,23 @@ struct vlm_tensor *vlm_conv2d(struct vlm_tape *tape, struct vlm_tensor *x,
 {
     struct vlm_conv2d_shape shape;
     vlm_conv2d_shape(&shape, x, conv);
-    struct vlm_tensor *residual = conv->residual;
-    struct vlm_tensor *y = vlm_tensor_new(
-        tape, "conv2d", VLM_F32, 4, (size_t[]){ shape.images, shape.rows, shape.cols, shape.out });
+    struct vlm_tensor *residual = conv->residual, *y = conv->into;
+    if (!y)
+        y = vlm_tensor_new(tape, "conv2d", VLM_F32, 4,
+                           (size_t[]){ shape.images, shape.rows, shape.cols, shape.out });
+    VLM_BUG_IF(conv->f32 && vlm_tape_records(tape));
+    VLM_BUG_IF(conv->into &&
+               (vlm_tape_records(tape) || y == x ||
+                vlm_tensor_count(y) != shape.images * shape.rows * shape.cols * shape.out));
     VLM_BUG_IF(conv->bias && vlm_tensor_count(conv->bias) != shape.out);
     VLM_BUG_IF(residual && vlm_tensor_count(residual) != vlm_tensor_count(y));
 
+    tape->flops += 2.0 * (double)(shape.images * shape.rows * shape.cols * shape.out) *
+                   (double)(shape.tap_rows * shape.tap_cols * shape.in);
     if (shape.linear) {
         run_linear(tape, &shape, conv, x, y);
     } else {
-        struct vlm_correlation job = forward_job(&shape, conv->mode, tape->precision);
+        struct vlm_correlation job = forward_job(&shape, conv->mode, precision_of(tape, conv));
         struct vlm_taps taps = forward_taps(conv, &shape);
         job.x = x->data;
         job.y = y->data;

@@ -26,9 +26,11 @@ struct vlm_conv2d {
     struct vlm_tensor *weight;   /* [Co, kh, kw, Ci] */
     struct vlm_tensor *bias;     /* [Co] or NULL */
     struct vlm_tensor *residual; /* as the result, or NULL: added last */
+    struct vlm_tensor *into;     /* inference: takes the result; may be residual; NULL: a new one */
     size_t stride;               /* 0: 1 */
     size_t before, after;        /* zeros above and left, below and right */
-    enum vlm_conv_mode mode;     /* with a tape in bf16 every mode is direct */
+    enum vlm_conv_mode mode;     /* with operands in bf16 every mode is direct */
+    bool f32;                    /* inference: operands in fp32 on a tape in bf16 too */
     const void *packed;          /* of vlm_conv2d_pack(), or NULL: packed anew */
 };
 

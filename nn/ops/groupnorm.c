@@ -219,7 +219,9 @@ struct vlm_tensor *vlm_groupnorm(struct vlm_tape *tape, struct vlm_tensor *x,
     VLM_BUG_IF(!norm->groups || job.channels % norm->groups);
     VLM_BUG_IF(vlm_tensor_count(norm->weight) != job.channels ||
                vlm_tensor_count(norm->bias) != job.channels);
-    struct vlm_tensor *y = vlm_tensor_like(tape, "groupnorm", x);
+    struct vlm_tensor *y = norm->into ? norm->into : vlm_tensor_like(tape, "groupnorm", x);
+    VLM_BUG_IF(norm->into &&
+               (vlm_tape_records(tape) || vlm_tensor_count(y) != vlm_tensor_count(x)));
     size_t statistics = job.images * job.channels, tasks = job.images * job.blocks;
     job.y = y->data;
     job.center = vlm_step_memory(tape, statistics, sizeof(float));

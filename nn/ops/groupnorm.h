@@ -14,7 +14,8 @@ struct vlm_groupnorm {
     struct vlm_tensor *weight, *bias; /* [C] */
     size_t groups;                    /* divides C */
     float eps;
-    bool silu; /* y = u sigma(u), else y = u */
+    bool silu;               /* y = u sigma(u), else y = u */
+    struct vlm_tensor *into; /* inference: takes the result; may be x; NULL: a new tensor */
 };
 
 /* x [N, ..., C] -> y, the same shape: u = (x - mean) / sqrt(variance + eps) * weight + bias. With g the

@@ -156,6 +156,7 @@ struct vlm_tensor *vlm_linear(struct vlm_tape *tape, struct vlm_tensor *x,
     if (linear->activation != VLM_LINEAR && needs_grad && vlm_tape_records(tape))
         before = vlm_step_memory(tape, rows * out, sizeof(float));
 
+    tape->flops += 2.0 * (double)rows * (double)out * (double)in;
     multiply(tape, &(struct vlm_gemm){ .m = rows,
                                        .n = out,
                                        .k = in,
