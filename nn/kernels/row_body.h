@@ -7,8 +7,15 @@
 #include "nn/kernels/sum_body.h"
 /* The others stand on sum_body.h. */
 #include "nn/kernels/activation_body.h"
+#include "nn/kernels/nearest_body.h"
 #include "nn/kernels/norm_body.h"
 #include "nn/kernels/softmax_body.h"
+
+static void from_bytes(float *y, const uint8_t *x, float divisor, float less, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (float)x[i] / divisor - less;
+}
 
 static const struct vlm_row_kernels row_kernels = {
     .activate = activate,
@@ -34,6 +41,9 @@ static const struct vlm_row_kernels row_kernels = {
     .rmsnorm = rmsnorm,
     .layernorm_backward = layernorm_backward,
     .rmsnorm_backward = rmsnorm_backward,
+    .block_max = block_max,
+    .score_block = score_block,
+    .from_bytes = from_bytes,
 };
 
 #endif

@@ -46,6 +46,17 @@ struct vlm_dropout_key {
     float scale;        /* of the others */
 };
 
+enum {
+    VLM_MAX_BLOCK = 64, /* numbers of which block_max gives the largest */
+    VLM_SCORE_ROWS = 4, /* most rows of score_block */
+};
+
+/* VLM_MAX_BLOCK rows of a codebook, turned: codes[k][code], less[code]. */
+struct vlm_code_block {
+    const float *codes, *less;
+    size_t width;
+};
+
 struct vlm_row_kernels {
     /* y = act(x); y may be x. */
     void (*activate)(enum vlm_activation kind, float *y, const float *x, size_t n);
@@ -88,6 +99,18 @@ struct vlm_row_kernels {
     void (*rmsnorm)(const struct vlm_row_norm *norm, size_t rows);
     void (*layernorm_backward)(const struct vlm_row_norm_backward *job, size_t rows);
     void (*rmsnorm_backward)(const struct vlm_row_norm_backward *job, size_t rows);
+
+    /* max[b] = the largest of scores[i] - less[i] over i in block b of VLM_MAX_BLOCK numbers, the last
+     * one being shorter; where one is NaN, any of the block. */
+    void (*block_max)(float *max, const float *scores, const float *less, size_t n);
+
+    /* scores[r][code] = z_r . code - less for the rows z + r * z_row, r < rows, and the largest of each
+     * row; where one is NaN, any of them. A row's bits do not depend on how many there are. */
+    void (*score_block)(float *scores, float *max, const float *z, size_t z_row, size_t rows,
+                        const struct vlm_code_block *block);
+
+    /* y = x / divisor - less */
+    void (*from_bytes)(float *y, const uint8_t *x, float divisor, float less, size_t n);
 };
 
 #endif

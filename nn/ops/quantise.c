@@ -1,29 +1,30 @@
 /* quantise.c - the nearest row of a codebook, with the gradient straight through.
  *
- * |z - e|^2 / 2 = |z|^2 / 2 - (z . e - |e|^2 / 2): the largest z . e - |e|^2 / 2 wins. Products of a few
- * hundred rows with the codebook come from gemm, in fp32 always. Codes whose score is within the
- * rounding error of the best are compared again by |z - e|^2 in double. */
+ * |z - e|^2 / 2 = |z|^2 / 2 - (z . e - |e|^2 / 2): the largest z . e - |e|^2 / 2 wins. Scores are
+ * made in fp32 always, for blocks of 64 codes, of which only the largest is kept; blocks that may hold
+ * the best are looked at again. Codes whose score is within the rounding error of that are compared again by |z - e|^2 in double. */
 #include "base/vlm.h"
 
-#include "nn/gemm.h"
 #include "nn/ops/quantise.h"
 
 #include <float.h>
 #include <math.h>
 
 enum {
-    CHUNK_ROWS = 256, /* whose products are in memory at once */
-    TASK_ROWS = 16,
+    TASK_ROWS = 64, /* that read the codebook once */
     TASK_COLS = 16, /* of the codebook's gradient */
 };
 
 struct job {
     const float *z, *codebook;
-    const double *half_square; /* [codes] |e|^2 / 2 */
-    const float *scores;       /* [rows of the chunk, codes] z . e */
-    double largest;            /* |e| of any code */
-    uint32_t *chosen;          /* [rows] */
-    size_t first, end, codes, width;
+    const struct vlm_kernels *kernels;
+    float *turned,
+        *half_square; /* the codebook in blocks: [blocks][width][64]; [blocks * 64] |e|^2 / 2 */
+    float *max;       /* [threads][TASK_ROWS][blocks] scratch, max_stride bytes apart */
+    size_t max_stride;
+    double largest;   /* |e| of any code */
+    uint32_t *chosen; /* [rows] */
+    size_t rows, codes, blocks, width;
 };
 
 static const uint32_t no_code = UINT32_MAX; /* of a row that has none */
@@ -46,28 +47,43 @@ static double square(const float *x, size_t n)
     return sum;
 }
 
-/* The nearest code of a row, or no_code when a number is not finite. */
-static uint32_t choose(const struct job *job, const float *z, const float *scores)
+static struct vlm_code_block block_of(const struct job *job, size_t b)
+{
+    return (struct vlm_code_block){ .codes = job->turned + b * VLM_MAX_BLOCK * job->width,
+                                    .less = job->half_square + b * VLM_MAX_BLOCK,
+                                    .width = job->width };
+}
+
+/* The nearest code of a row, or no_code when a number is not finite. max [blocks]: of its scores. */
+static uint32_t choose(const struct job *job, const float *z, const float *max)
 {
     const size_t width = job->width;
-    double norm = sqrt(square(z, width)), best = -INFINITY;
+    float scores[VLM_MAX_BLOCK], best = -INFINITY, again;
+    double norm = sqrt(square(z, width));
     if (!isfinite(norm))
         return no_code;
-    for (size_t k = 0; k < job->codes; k++) {
-        double score = (double)scores[k] - job->half_square[k];
-        best = score > best ? score : best;
-    }
-    /* Twice what a chain of `width` fused multiply-adds can be wrong by. */
-    double margin = 2 * (double)(width + 1) * (double)FLT_EPSILON * norm * job->largest;
+    for (size_t b = 0; b < job->blocks; b++)
+        best = max[b] > best ? max[b] : best;
+    /* Twice what a chain of `width` fused multiply-adds and two more roundings can be wrong by. */
+    double margin = 2 * (double)(width + 3) * (double)FLT_EPSILON *
+                    (norm * job->largest + job->largest * job->largest / 2);
+    const double least = (double)best - margin;
     double nearest = INFINITY;
     uint32_t code = no_code;
-    for (size_t k = 0; k < job->codes; k++) {
-        if ((double)scores[k] - job->half_square[k] < best - margin)
+    for (size_t b = 0; b < job->blocks; b++) {
+        if ((double)max[b] < least)
             continue;
-        double d = distance(z, job->codebook + k * width, width);
-        if (d < nearest) {
-            nearest = d;
-            code = (uint32_t)k;
+        const size_t first = b * VLM_MAX_BLOCK, end = VLM_MIN(first + VLM_MAX_BLOCK, job->codes);
+        struct vlm_code_block block = block_of(job, b);
+        job->kernels->rows->score_block(scores, &again, z, width, 1, &block);
+        for (size_t k = first; k < end; k++) {
+            if ((double)scores[k - first] < least)
+                continue;
+            double d = distance(z, job->codebook + k * width, width);
+            if (d < nearest) {
+                nearest = d;
+                code = (uint32_t)k;
+            }
         }
     }
     return code;
@@ -75,26 +91,43 @@ static uint32_t choose(const struct job *job, const float *z, const float *score
 
 static void choose_rows(void *argument, size_t task, size_t worker)
 {
-    (void)worker;
     const struct job *job = argument;
-    size_t first = job->first + task * TASK_ROWS;
-    for (size_t r = first; r < VLM_MIN(first + TASK_ROWS, job->end); r++)
-        job->chosen[r] =
-            choose(job, job->z + r * job->width, job->scores + (r - job->first) * job->codes);
+    const size_t first = task * TASK_ROWS, end = VLM_MIN(first + TASK_ROWS, job->rows);
+    float *max = (float *)((char *)job->max + worker * job->max_stride);
+    float scores[VLM_SCORE_ROWS * VLM_MAX_BLOCK], largest[VLM_SCORE_ROWS];
+    for (size_t b = 0; b < job->blocks; b++) {
+        struct vlm_code_block block = block_of(job, b);
+        for (size_t r = first; r < end; r += VLM_SCORE_ROWS) {
+            const size_t n = VLM_MIN((size_t)VLM_SCORE_ROWS, end - r);
+            job->kernels->rows->score_block(scores, largest, job->z + r * job->width, job->width, n,
+                                            &block);
+            for (size_t i = 0; i < n; i++)
+                max[(r - first + i) * job->blocks + b] = largest[i];
+        }
+    }
+    for (size_t r = first; r < end; r++)
+        job->chosen[r] = choose(job, job->z + r * job->width, max + (r - first) * job->blocks);
 }
 
-/* What half_square and largest are; false when a number of the codebook is not finite. */
-static bool measure_codebook(struct job *job, double *half_square)
+/* Fills turned, half_square and largest; false when a number of the codebook is not finite. Behind the
+ * last code stand zeros whose score is -infinity. */
+static bool turn_codebook(struct job *job)
 {
+    const size_t width = job->width;
     bool finite = true;
     job->largest = 0;
-    for (size_t k = 0; k < job->codes; k++) {
-        double sum = square(job->codebook + k * job->width, job->width);
+    for (size_t k = 0; k < job->blocks * VLM_MAX_BLOCK; k++) {
+        const float *row = k < job->codes ? job->codebook + k * width : NULL;
+        float *to = job->turned + k / VLM_MAX_BLOCK * VLM_MAX_BLOCK * width + k % VLM_MAX_BLOCK;
+        double sum = row ? square(row, width) : INFINITY;
+        for (size_t i = 0; i < width; i++)
+            to[i * VLM_MAX_BLOCK] = row ? row[i] : 0;
+        job->half_square[k] = (float)(sum / 2);
+        if (!row)
+            continue;
         finite &= (bool)isfinite(sum);
-        half_square[k] = sum / 2;
         job->largest = VLM_MAX(job->largest, sqrt(sum));
     }
-    job->half_square = half_square;
     return finite;
 }
 
@@ -103,37 +136,29 @@ static void find_codes(struct vlm_tape *tape, const struct vlm_tensor *z,
                        const struct vlm_tensor *codebook, uint32_t *chosen)
 {
     size_t rows = vlm_tensor_rows(z), codes = codebook->shape[0], width = codebook->shape[1];
-    struct job job = {
-        .z = z->data, .codebook = codebook->data, .chosen = chosen, .codes = codes, .width = width
-    };
-    struct vlm_gemm product = {
-        .m = VLM_MIN(rows, (size_t)CHUNK_ROWS),
-        .n = codes,
-        .k = width,
-        .b = { .f32 = codebook->data, .row = width, .col = 1 },
-        .c_row = codes,
-    };
+    struct job job = { .z = z->data,
+                       .codebook = codebook->data,
+                       .kernels = tape->engine->kernels,
+                       .chosen = chosen,
+                       .rows = rows,
+                       .codes = codes,
+                       .blocks = (codes + VLM_MAX_BLOCK - 1) / VLM_MAX_BLOCK,
+                       .width = width };
+    tape->flops += 2.0 * (double)rows * (double)codes * (double)width;
     size_t mark = vlm_memory_mark(&tape->scratch);
-    float *scores = vlm_scratch(tape, product.m * codes, sizeof(float));
-    double *half_square = vlm_scratch(tape, codes, sizeof(double));
-    void *scratch = vlm_scratch(tape, 1, vlm_gemm_scratch(tape->engine, &product));
-    job.scores = product.c = scores;
-    if (vlm_tape_runs(tape) && !measure_codebook(&job, half_square))
+    job.turned = vlm_scratch(tape, job.blocks * VLM_MAX_BLOCK * width, sizeof(float));
+    job.half_square = vlm_scratch(tape, job.blocks * VLM_MAX_BLOCK, sizeof(float));
+    job.max = vlm_scratch_workers(tape, TASK_ROWS * job.blocks, sizeof(float));
+    job.max_stride = vlm_scratch_stride(TASK_ROWS * job.blocks, sizeof(float));
+    if (vlm_tape_runs(tape) && !turn_codebook(&job))
         vlm_tape_fail(tape, VLM_EFORMAT, "codebook \"%s\" has a number that is not finite",
                       codebook->name);
-    for (size_t first = 0; first < rows && vlm_tape_runs(tape); first += CHUNK_ROWS) {
-        job.first = first;
-        job.end = VLM_MIN(first + CHUNK_ROWS, rows);
-        product.m = job.end - first;
-        product.a = (struct vlm_operand){ .f32 = z->data + first * width, .row = width, .col = 1 };
-        vlm_gemm(tape->engine, &product, scratch);
-        vlm_pool_run(tape->engine->pool, (product.m + TASK_ROWS - 1) / TASK_ROWS, choose_rows,
-                     &job);
-        for (size_t r = first; r < job.end; r++)
-            if (chosen[r] == no_code)
-                vlm_tape_fail(tape, VLM_EFORMAT,
-                              "row %zu has a number that is not finite: no code for it", r);
-    }
+    if (vlm_tape_runs(tape))
+        vlm_pool_run(tape->engine->pool, (rows + TASK_ROWS - 1) / TASK_ROWS, choose_rows, &job);
+    for (size_t r = 0; r < rows && vlm_tape_runs(tape); r++)
+        if (chosen[r] == no_code)
+            vlm_tape_fail(tape, VLM_EFORMAT,
+                          "row %zu has a number that is not finite: no code for it", r);
     vlm_memory_return(&tape->scratch, mark);
 }
 
