@@ -41,4 +41,22 @@
 #define VLM_SAFETENSORS_RANK_MAX   8
 #define VLM_SAFETENSORS_FILES_MAX  512 /* that an index may name */
 
+/* config.json of an image tokenizer; codes of one, which are stored in 16 bits with one number to
+ * spare. */
+#define VLM_TOKENIZER_CONFIG_MAX VLM_MIB
+#define VLM_CODEBOOK_MAX         65535
+
+/* Files of torch.save(): a zip archive, a pickle in it, what the pickle says about tensors */
+#define VLM_ZIP_DIRECTORY_MAX (16 * VLM_MIB)
+#define VLM_ZIP_MEMBERS_MAX   262144
+#define VLM_PICKLE_MAX        (32 * VLM_MIB)
+#define VLM_PICKLE_MEMORY_MAX (128 * VLM_MIB) /* of all values that it makes */
+#define VLM_PICKLE_STACK_MAX  65536           /* values and marks */
+#define VLM_PICKLE_MEMO_MAX   1048576
+#define VLM_TORCH_COUNT_MAX   65536   /* tensors */
+#define VLM_TORCH_ENTRIES_MAX 1048576 /* entries looked at; a dictionary may stand at two places */
+#define VLM_TORCH_DEPTH_MAX   16      /* dictionaries inside one another */
+#define VLM_TORCH_NAME_MAX    512     /* bytes of a name with all its dots */
+#define VLM_TORCH_VALUES_MAX  ((size_t)1 << 32) /* of a tensor: strides of 0 make any number */
+
 #endif

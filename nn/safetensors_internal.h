@@ -6,7 +6,7 @@
 #ifndef VLM_NN_SAFETENSORS_INTERNAL_H
 #define VLM_NN_SAFETENSORS_INTERNAL_H
 
-#include "nn/safetensors.h"
+#include "nn/safetensors_values.h"
 
 #include <sys/stat.h>
 
@@ -44,43 +44,9 @@ VLM_MUST_CHECK int vlm_safetensors_add_part(struct vlm_safetensors *file, int fd
 VLM_MUST_CHECK int vlm_safetensors_read_index(struct vlm_safetensors *file, const char *path,
                                               struct vlm_err *err);
 
-/* Whether the product of shape is countable; *count gets it. Factors are taken in their order, and
- * a 0 behind an overflow does not help. */
-bool vlm_safetensors_product(size_t *count, const size_t *shape, unsigned rank);
-
 /* Goes over an entry's values: with `to` NULL they are looked at only. */
 VLM_MUST_CHECK int vlm_safetensors_stream(const struct vlm_safetensors *file,
                                           const struct vlm_safetensors_entry *entry, float *to,
                                           unsigned flags, struct vlm_err *err);
-
-bool vlm_safetensors_is_float(enum vlm_safetensors_dtype dtype);
-
-/* n values of a floating-point dtype to floats; from is aligned for the dtype, to may be from only
- * for F32 (then nothing is done). */
-void vlm_safetensors_to_f32(float *to, const void *from, enum vlm_safetensors_dtype dtype,
-                            size_t n);
-
-/* Index of the first NaN or infinity, or n. */
-size_t vlm_safetensors_first_nonfinite(const float *values, size_t n);
-
-/* The sentence about it. */
-int vlm_safetensors_fail_nonfinite(const char *name, enum vlm_safetensors_dtype dtype,
-                                   size_t number, float value, struct vlm_err *err);
-
-/* text for a sentence: printable ASCII stays, other characters become \uXXXX, long ones are cut. */
-struct vlm_safetensors_quoted {
-    char text[96];
-};
-struct vlm_safetensors_quoted vlm_safetensors_quote(const char *text);
-
-/* "[2, 3]" */
-struct vlm_safetensors_shape_text {
-    char text[VLM_SAFETENSORS_RANK_MAX * 22 + 3];
-};
-struct vlm_safetensors_shape_text vlm_safetensors_shape(const size_t *shape, unsigned rank);
-
-/* Room for one more element of `size` bytes in an array of count: old, or a larger block that takes
- * its place. NULL: no memory; old is still the caller's. */
-void *vlm_safetensors_grow(void *old, size_t count, size_t *capacity, size_t size);
 
 #endif
