@@ -75,6 +75,10 @@ avx512_bf16 = $(avx512) -mavx512bf16
 endif
 $(foreach f,avx2 avx512 avx512_bf16,$(eval $(BUILD)/nn/kernels/$(f).o: ISA = $($(f))))
 
+# Files that are part of the program.
+shipped = vqgan/shipped/config.json vqgan/shipped/model.safetensors
+$(BUILD)/vqgan/tokenizer/shipped.o build/fuzz/vqgan/tokenizer/shipped.o: $(shipped)
+
 $(BUILD)/%.o: %.c
 	$(say) "compile $<"
 	@mkdir -p $(@D)
