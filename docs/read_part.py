@@ -1,11 +1,9 @@
-import io, itertools, lmdb, sys
+import io, itertools, lmdb, struct, sys
 def number(f):  # LEB128
     byte = f.read(1)[0]
     return byte if byte < 128 else byte - 128 + 128 * number(f)
-
 def string(f, less=0):  # less=1: a length of 0 stands for no string
     return f.read(max(number(f) - less, 0)).decode()
-
 def read(f):  # a stored document: URL, title, text, keys of its usable images
     images = [f.read(44) for _ in range(int.from_bytes(f.read(64)[12:16], "little"))]
     url, date, title, lang, charset, file = [string(f, less) for less in (0, 1, 0, 0, 0, 0)]
@@ -21,10 +19,12 @@ def read(f):  # a stored document: URL, title, text, keys of its usable images
         hidden += 1 if kind == 1 and hides else -1 if kind == 2 and hidden else 0
     return url, title, " ".join(text.split()), [i[12:44] for i in images if i[0] == 0]
 
-part = lmdb.open(sys.argv[1], subdir=False, readonly=True, lock=False, max_dbs=4)
-docs, squares, txn = *map(part.open_db, (b"docs", b"images")), part.begin()
+part = lmdb.open(sys.argv[1], subdir=False, readonly=True, lock=False, max_dbs=20)
+names = [*part.begin().cursor().iternext(values=False)]  # codes/ID ..., docs, images, meta, urls
+*codes, docs, squares, _, _, txn = *map(part.open_db, names), part.begin()
 for ordinal, record in itertools.islice(txn.cursor(docs), int(sys.argv[2])):
     *story, keys = read(io.BytesIO(record))
     print(*story, sep="\n", end="\n\n")
     for key, image in ((key, txn.get(key, db=squares)) for key in keys[:1]):
         open(key.hex() + ".jpg", "wb").write(image[40:40 + int.from_bytes(image[32:36], "little")])
+        print(*struct.unpack("<256H", txn.get(key, db=codes[0])), file=open(key.hex() + ".codes", "w"))

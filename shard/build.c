@@ -251,7 +251,7 @@ static int write_manifest(struct build *build, struct vlm_buffer *report, struct
     build->report.unconfined = build->crew.unconfined;
     build->report.memory_peak = VLM_MAX(build->crew.memory_peak, own_memory_peak());
     vlm_report_write(&json, &build->report);
-    vlm_manifest_write(&text, &build->report, &build->plan.text, 1);
+    vlm_manifest_write(&text, &build->report, &build->plan.text);
     char *path = vlm_path_join(build->options->output, "manifest.json");
     int rc = text.failed || report->failed ? vlm_fail(err, VLM_ENOMEM, "no memory for the manifest")
                                            : vlm_file_write(path, text.data, text.size, err);
@@ -319,9 +319,30 @@ static int make_plan(struct build *build, char *const *paths, size_t n_paths, st
     return rc;
 }
 
-int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options *options,
+/* The id of the tokenizer is part of the plan; workers open it again for themselves. */
+static int find_tokenizer(struct build *build, struct vlm_build_options *options,
+                          struct vlm_err *err)
+{
+    struct vlm_tokenizer *tokenizer = NULL;
+    if (options->model && !strcmp(options->model, "none"))
+        return VLM_OK;
+    int rc = vlm_tokenizer_open(&tokenizer, options->model, VLM_PRECISION_EXACT, err);
+    if (rc < 0)
+        return vlm_wrap(err, "option '--image-tokenizer'");
+    struct vlm_tokenizer_info info = vlm_tokenizer_info(tokenizer);
+    struct vlm_set_tokenizers *list = &build->report.tokenizers;
+    snprintf(options->content.tokenizer, sizeof(options->content.tokenizer), "%s", info.id);
+    list->list[0] = (struct vlm_set_tokenizer){ .codebook_size = info.codebook_size };
+    snprintf(list->list[0].id, sizeof(list->list[0].id), "%s", info.id);
+    list->n = 1;
+    vlm_tokenizer_close(tokenizer);
+    return VLM_OK;
+}
+
+int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options *given,
               struct vlm_buffer *report, int *status, struct vlm_err *err)
 {
+    struct vlm_build_options own = *given, *options = &own;
     struct build build = { .options = options, .lock = -1, .started = now() };
     sigset_t stop, before;
     bool finished = false;
@@ -335,7 +356,9 @@ int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     vlm_progress_init(&build.progress, options->progress, options->quiet);
     build.folder = vlm_path_join(options->output, ".work");
-    rc = make_plan(&build, paths, n_paths, err);
+    rc = find_tokenizer(&build, options, err);
+    if (rc == VLM_OK)
+        rc = make_plan(&build, paths, n_paths, err);
     if (rc == VLM_OK)
         rc = check_finished(&build, report, &finished, err);
     if (rc == VLM_OK && finished) /* made for standard input, or left by a late kill */

@@ -3,7 +3,7 @@
 #define VLM_SHARD_OPTIONS_H
 
 #include "base/vlm.h"
-#include "vqgan/image/image.h"
+#include "vqgan/tokenizer/tokenizer.h"
 
 enum vlm_profile { VLM_PROFILE_NONE, VLM_PROFILE_M3W, VLM_PROFILE_OBELICS };
 #define VLM_PROFILE_WORDS "none|m3w|obelics"
@@ -18,6 +18,7 @@ struct vlm_content_options {
     int keep;    /* vlm_keep */
     int digest;  /* vlm_digest_mode */
     uint64_t shard_bytes;
+    char tokenizer[VLM_TOKENIZER_ID_SIZE]; /* makes codes of images; "": none; set by vlm_build() */
 };
 
 enum { VLM_SQUARE_QUALITY = 95 };
@@ -26,6 +27,7 @@ struct vlm_build_options {
     struct vlm_content_options content;
     const char *output;
     const char *images; /* second source of image bytes, or NULL */
+    const char *model;  /* folder of the image tokenizer; NULL: the shipped one; "none" */
     int64_t threads;    /* worker processes; 0: all cores */
     uint64_t memory;
     const char *max_bad; /* "N" or "P%" */

@@ -61,7 +61,6 @@ static int build_main(int argc, char **argv)
         .memory = 2 * (uint64_t)VLM_GIB,
         .max_bad = "10%",
     };
-    const char *tokenizer = "none";
     int64_t seed = 0;
     const struct vlm_option table[] = {
         VLM_OPTION_STRING('o', "output", &options.output, "OUT", "shard set to write, a folder"),
@@ -75,8 +74,8 @@ static int build_main(int argc, char **argv)
                         "bytes of records in a part", VLM_MIB, 64 * VLM_GIB),
         VLM_OPTION_STRING(0, "images", &options.images, "PATH",
                           "a second crawl, archive or folder, only for its images"),
-        VLM_OPTION_STRING(0, "image-tokenizer", &tokenizer, "FILE|none",
-                          "model that turns images into codes (none yet)"),
+        VLM_OPTION_STRING(0, "image-tokenizer", &options.model, "MODEL|none",
+                          "folder of the model that makes codes of images; else the shipped one"),
         VLM_OPTION_STRING(0, "max-bad", &options.max_bad, "N|P%",
                           "damaged records that still count as success"),
         VLM_OPTION_NUMBER('j', "threads", &options.threads, "N", "worker processes, 0: all cores",
@@ -109,9 +108,6 @@ static int build_main(int argc, char **argv)
         rc = vlm_fail(&err, VLM_EUSAGE, "no input given");
     if (rc == VLM_OK && !options.output)
         rc = vlm_fail(&err, VLM_EUSAGE, "no output given: use -o OUT");
-    if (rc == VLM_OK && strcmp(tokenizer, "none"))
-        rc = vlm_fail(&err, VLM_EUSAGE,
-                      "option '--image-tokenizer': only 'none' is known to this version");
     if (rc == VLM_OK)
         rc = vlm_build(argv + 1, (size_t)argc - 1, &options, &report, &status, &err);
     if (rc == VLM_OK)
@@ -175,6 +171,7 @@ static void hold_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
+    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* workers have one thread each, and it shall be ours */
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error to report, in workers too */
     if (!strcmp(verb, "worker"))
         return vlm_worker_main();

@@ -95,9 +95,36 @@ static inline const char *oracle_pairs(const struct vlm_buffer *out)
     return oracle_foreign_words(out);
 }
 
+/* The codes that the images get: the first one says which image it is. */
+static inline uint16_t oracle_code(size_t image, size_t k)
+{
+    return (uint16_t)((image + 257 * k) % UINT16_MAX);
+}
+
+/* The value of src: the place of an image or, where images have codes, exactly those of one of them. */
+static inline const char *oracle_src(const char *p, bool coded, size_t *size)
+{
+    unsigned image;
+    int used = 0;
+    if (!coded) {
+        if (sscanf(p, "<image:%u>%n", &image, &used) < 1 || !used)
+            return "markup: src is not the place of an image";
+        *size = (size_t)used;
+        return NULL;
+    }
+    struct vlm_buffer codes = { 0 };
+    image = (unsigned)strtoul(p, NULL, 10);
+    for (size_t k = 0; k < VLM_IMAGE_CODES; k++)
+        vlm_buffer_printf(&codes, "%s%u", k ? " " : "", oracle_code(image, k));
+    bool equal = !codes.failed && !strncmp(p, (const char *)codes.data, codes.size);
+    *size = codes.size;
+    vlm_buffer_release(&codes);
+    return equal ? NULL : "markup: src is not the codes of an image";
+}
+
 /* An attribute at *at; leaves *at behind its closing quote. */
 static inline const char *oracle_attribute(const char *p, size_t n, size_t *at, char *last,
-                                           size_t last_size)
+                                           size_t last_size, bool coded)
 {
     char name[32];
     size_t length = 0;
@@ -112,11 +139,13 @@ static inline const char *oracle_attribute(const char *p, size_t n, size_t *at, 
         return "markup: attribute without quotes";
     i += 2;
     if (!strcmp(name, "src")) {
-        unsigned image;
-        int used = 0;
-        if (sscanf(p + i, "<image:%u>%n", &image, &used) < 1 || !used)
-            return "markup: src is not the place of an image";
-        i += (size_t)used;
+        size_t size;
+        const char *wrong = oracle_src(p + i, coded, &size);
+        if (wrong)
+            return wrong;
+        i += size;
+        if (p[i] != '"')
+            return "markup: more in src than an image";
     }
     while (i < n && p[i] != '"' && p[i] != '<' && p[i] != '>')
         i++;
@@ -126,7 +155,7 @@ static inline const char *oracle_attribute(const char *p, size_t n, size_t *at, 
     return NULL;
 }
 
-static inline const char *oracle_markup(struct vlm_buffer *out)
+static inline const char *oracle_markup(struct vlm_buffer *out, bool coded)
 {
     static int stack[ORACLE_DEPTH_MAX];
     size_t depth = 0;
@@ -153,7 +182,7 @@ static inline const char *oracle_markup(struct vlm_buffer *out)
         const char *wrong = NULL;
         while (!end && i < n && p[i] == ' ' && !wrong) {
             i++;
-            wrong = oracle_attribute(p, n, &i, last, sizeof(last));
+            wrong = oracle_attribute(p, n, &i, last, sizeof(last), coded);
         }
         if (wrong)
             return wrong;
@@ -186,7 +215,7 @@ static inline const char *oracle_form(const struct vlm_document *document, enum 
     switch (form) {
     case VLM_RENDER_CM3:
     case VLM_RENDER_HTLM:
-        return oracle_markup(out);
+        return oracle_markup(out, document->n_images && document->images[0].codes);
     case VLM_RENDER_M3W:
         return oracle_m3w(document, out, left_out);
     case VLM_RENDER_PAIR:
@@ -202,9 +231,14 @@ static inline const char *render_oracle(struct vlm_document *document, struct vl
     struct vlm_buffer text = { 0 };
     const char *wrong = NULL;
     vlm_render(&text, document, VLM_RENDER_TEXT, 0);
-    for (unsigned usable = 0; usable < 3 && !wrong; usable++) {
-        for (size_t i = 0; i < document->n_images; i++) /* none, every second, all */
-            document->images[i].status = usable == 2 || (usable == 1 && i % 2) ? 0 : 1;
+    uint16_t(*codes)[VLM_IMAGE_CODES] = calloc(document->n_images + 1, sizeof(*codes));
+    for (unsigned usable = 0; codes && usable < 4 && !wrong; usable++) {
+        for (size_t i = 0; i < document->n_images; i++) { /* none, every second, all, with codes */
+            for (size_t k = 0; k < VLM_IMAGE_CODES; k++)
+                codes[i][k] = oracle_code(i, k);
+            document->images[i].status = usable >= 2 || (usable == 1 && i % 2) ? 0 : 1;
+            document->images[i].codes = usable == 3 ? codes[i] : NULL;
+        }
         for (int form = VLM_RENDER_JSON; form <= VLM_RENDER_TEXT && !wrong; form++)
             for (unsigned flags = 0; flags < 2 && !wrong; flags++)
                 wrong = oracle_form(document, (enum vlm_render)form, flags, scratch);
@@ -214,6 +248,9 @@ static inline const char *render_oracle(struct vlm_document *document, struct vl
                        (text.size && memcmp(scratch->data, text.data, text.size) != 0)))
             wrong = "text depends on images";
     }
+    for (size_t i = 0; i < document->n_images; i++)
+        document->images[i].codes = NULL;
+    free(codes);
     vlm_buffer_release(&text);
     return wrong;
 }

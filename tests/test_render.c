@@ -96,6 +96,33 @@ static void reserved_words_in_markup(void **state)
            "<a href=\"http://a.org/&lt;mask:0&gt;\" title=\"&lt;EOC&gt;\">&lt;mask:0&gt;</a></p>");
 }
 
+/* Numbers that a page writes are text: only codes stand in src. */
+static void codes_in_markup(void **state)
+{
+    struct page_fixture *fixture = *state;
+    uint16_t codes[VLM_IMAGE_CODES];
+    struct vlm_buffer expected = { 0 };
+    for (size_t i = 0; i < VLM_IMAGE_CODES; i++)
+        codes[i] = (uint16_t)(i * 257);
+    struct vlm_document *document =
+        parse_page(fixture,
+                   "<p>src=\"1 2 3\" &lt;img src=\"1 2 3\"&gt;<img src='1 2 3' "
+                   "alt='&quot; src=&quot;1 2 3&quot;' data-src='4 5 6'><img src=2.png>",
+                   NULL);
+    assert_int_equal(document->n_images, 2);
+    document->images[0].codes = codes;
+    vlm_buffer_text(&expected, "<p>src=\"1 2 3\" &lt;img src=\"1 2 3\"&gt;<img "
+                               "alt=\"&quot; src=&quot;1 2 3&quot;\" src=\"0 257");
+    for (size_t i = 2; i < VLM_IMAGE_CODES; i++)
+        vlm_buffer_printf(&expected, " %zu", i * 257);
+    vlm_buffer_text(&expected, "\"><img src=\"<image:1>\"></p>"); /* the second has none */
+    vlm_buffer_byte(&expected, 0);
+    assert_string_equal(rendered(fixture, document, VLM_RENDER_CM3, 0), expected.data);
+    assert_string_equal(rendered(fixture, document, VLM_RENDER_HTLM, 0), expected.data);
+    assert_null(render_oracle(document, &fixture->out));
+    vlm_buffer_release(&expected);
+}
+
 static void attributes_in_byte_order(void **state)
 {
     expect(state, "<p>x<img title=T width=9 src=1.png class=c alt=A id=i>", VLM_RENDER_CM3,
@@ -393,6 +420,7 @@ int main(void)
         cmocka_unit_test(gaps_of_left_out_nodes),
         cmocka_unit_test(reserved_words_in_text),
         cmocka_unit_test(reserved_words_in_markup),
+        cmocka_unit_test(codes_in_markup),
         cmocka_unit_test(attributes_in_byte_order),
         cmocka_unit_test(head_of_cm3),
         cmocka_unit_test(unusable_images),

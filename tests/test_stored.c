@@ -437,6 +437,68 @@ static void forged_images_stay_inside_their_bytes(void **state)
     vlm_buffer_release(&out);
 }
 
+/* The size is found in the header alone, and never beyond what is there. */
+static void size_of_an_image(void **state)
+{
+    (void)state;
+    struct vlm_buffer out = { 0 };
+    encode_image(&out);
+    const size_t n = out.size;
+    vlm_buffer_text(&out, "what follows");
+    assert_int_equal(vlm_stored_image_size(out.data, out.size), n);
+    assert_int_equal(vlm_stored_image_size(out.data, n), n);
+    for (size_t size = 0; size < n; size++)
+        assert_int_equal(vlm_stored_image_size(out.data, size), 0);
+    memset(out.data + 32, 0xff, 8); /* two sizes whose sum does not fit in 32 bits */
+    assert_int_equal(vlm_stored_image_size(out.data, out.size), 0);
+    vlm_buffer_release(&out);
+}
+
+static void codes_come_back(void **state)
+{
+    (void)state;
+    uint16_t codes[VLM_CODES], found[VLM_CODES];
+    uint8_t bytes[VLM_CODES_BYTES];
+    for (size_t i = 0; i < VLM_CODES; i++)
+        codes[i] = (uint16_t)(i * 256 + 255 - i);
+    vlm_codes_encode(bytes, codes);
+    assert_memory_equal(bytes + 2, "\xfe\x01", 2); /* little-endian */
+    vlm_codes_decode(found, bytes);
+    assert_memory_equal(found, codes, sizeof(codes));
+}
+
+/* Tokenizers see the samples of the stored JPEG, which are not those that went into it. */
+static void squares_come_back_as_their_jpeg_has_them(void **state)
+{
+    (void)state;
+    static uint8_t square[VLM_SQUARE_BYTES], found[VLM_SQUARE_BYTES], again[VLM_SQUARE_BYTES];
+    struct vlm_buffer jpeg = { 0 };
+    struct vlm_arena arena;
+    struct vlm_err err = { 0 };
+    for (size_t i = 0; i < VLM_SQUARE_BYTES; i++)
+        square[i] = (uint8_t)(i / 3 % 256 + i % 3 * 40 + i / 9000);
+    vlm_arena_init(&arena, 64 << 20);
+    assert_int_equal(vlm_rgb_to_jpeg(&jpeg, square, 256, 256, 95, &err), VLM_OK);
+    assert_int_equal(vlm_stored_square_decode(found, jpeg.data, jpeg.size, &arena, &err), VLM_OK);
+    assert_int_equal(vlm_stored_square_decode(again, jpeg.data, jpeg.size, &arena, &err), VLM_OK);
+    assert_memory_equal(found, again, sizeof(found));
+    assert_memory_not_equal(found, square, sizeof(found));
+    int worst = 0;
+    for (size_t i = 0; i < VLM_SQUARE_BYTES; i++)
+        worst = VLM_MAX(worst, abs(found[i] - square[i]));
+    assert_true(worst > 0 && worst < 160); /* chroma of hard edges is blurred */
+
+    vlm_buffer_reset(&jpeg);
+    assert_int_equal(vlm_rgb_to_jpeg(&jpeg, square, 128, 256, 95, &err), VLM_OK);
+    assert_int_equal(vlm_stored_square_decode(found, jpeg.data, jpeg.size, &arena, &err),
+                     VLM_EFORMAT);
+    assert_non_null(strstr(err.msg, "128 x 256"));
+    assert_int_equal(vlm_stored_square_decode(found, jpeg.data, 100, &arena, &err), VLM_EFORMAT);
+    assert_int_equal(vlm_stored_square_decode(found, jpeg.data, 0, &arena, &err), VLM_EFORMAT);
+    vlm_arena_release(&arena);
+    vlm_buffer_release(&jpeg);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +513,9 @@ int main(void)
         cmocka_unit_test(image_comes_back),
         cmocka_unit_test(damaged_image_is_refused),
         cmocka_unit_test(forged_images_stay_inside_their_bytes),
+        cmocka_unit_test(size_of_an_image),
+        cmocka_unit_test(codes_come_back),
+        cmocka_unit_test(squares_come_back_as_their_jpeg_has_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

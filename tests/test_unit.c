@@ -138,6 +138,35 @@ static int read_all(const char *from, uint64_t plan)
     return rc;
 }
 
+/* Codes stand behind the image they belong to, with a checksum of their own. */
+static void codes_come_back(void **state)
+{
+    (void)state;
+    struct vlm_buffer stored = { 0 };
+    struct vlm_err err = { 0 };
+    uint16_t codes[VLM_CODES], found[VLM_CODES];
+    for (size_t i = 0; i < VLM_CODES; i++)
+        codes[i] = (uint16_t)(65534 - i * 255);
+    vlm_stored_image_encode(
+        &stored, &(struct vlm_stored_image){ .square = (const uint8_t *)"jpeg", .square_size = 4 });
+    size_t n = stored.size;
+    assert_int_equal(vlm_stored_image_size(stored.data, n), n);
+    assert_int_equal(vlm_unit_codes_read(found, &stored, n, &err), VLM_SKIP);
+    vlm_unit_codes_add(&stored, codes);
+    assert_int_equal(stored.size, n + VLM_UNIT_CODES);
+    assert_int_equal(vlm_stored_image_size(stored.data, stored.size), n);
+    assert_int_equal(vlm_unit_codes_read(found, &stored, n, &err), VLM_OK);
+    assert_memory_equal(found, codes, sizeof(codes));
+    for (size_t i = n; i < stored.size; i++) { /* any bit of them, or of their checksum */
+        stored.data[i] ^= 4;
+        assert_int_equal(vlm_unit_codes_read(found, &stored, n, &err), VLM_EDIFFER);
+        stored.data[i] ^= 4;
+    }
+    for (stored.size--; stored.size > n; stored.size--)
+        assert_int_equal(vlm_unit_codes_read(found, &stored, n, &err), VLM_EDIFFER);
+    vlm_buffer_release(&stored);
+}
+
 static void a_file_cut_anywhere_is_no_unit(void **state)
 {
     (void)state;
@@ -232,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_unit_comes_back),
+        cmocka_unit_test(codes_come_back),
         cmocka_unit_test(a_file_cut_anywhere_is_no_unit),
         cmocka_unit_test(no_file_and_another_plan_are_no_unit),
         cmocka_unit_test(flipped_bytes_are_noticed),

@@ -16,6 +16,8 @@
 #include "base/arena.h"
 #include "base/hash.h"
 
+enum { VLM_IMAGE_CODES = 256 }; /* of one image, by any tokenizer */
+
 enum vlm_event_kind {
     VLM_EVENT_TEXT,      /* characters, references resolved */
     VLM_EVENT_OPEN,      /* name is a vlm_element */
@@ -62,6 +64,8 @@ struct vlm_document_image {
     uint8_t used;           /* index of the candidate that was found */
     uint32_t width, height; /* as coded in the file; 0 when not found */
     uint8_t sha256[VLM_SHA256_SIZE]; /* of the original bytes; zeros when not found */
+    const uint16_t *codes; /* [VLM_IMAGE_CODES] that stand for the image in text; NULL: none. Set by
+                              whoever knows a tokenizer; no part of the stored document */
 };
 
 /* Where a document comes from. */

@@ -1,6 +1,7 @@
 #!/bin/sh
-# demo.sh BIN - makes a small crawl, shards it, verifies the shards and shows what is inside. Every
-# command is printed before it runs; all files are below build/demo.
+# demo.sh BIN - makes a small crawl, shards it, verifies the shards and shows what is inside: at last a page
+# whose pictures are drawn back from their codes. Every command is printed before it runs; all files are
+# below build/demo.
 set -eu
 PATH=$(cd "$1" && pwd):$PATH
 crawl=build/demo/crawl
@@ -12,9 +13,14 @@ show() {
 }
 
 mkdir -p build/demo
+rm -rf "$shards" # of another version, perhaps
 [ -f "$crawl/crawl-00000.warc.gz" ] || show vlm-make-crawl --output "$crawl" --pages 200 --seed 1
 show vlm-shard build "$crawl" -o "$shards"
 show vlm-shard verify "$shards"
 show vlm-inspect summary "$shards"
 show vlm-inspect cat --limit 1 --render m3w "$shards"
 show vlm-inspect cat --limit 1 --render cm3 "$shards"
+id=$(vlm-inspect cat --limit 2 "$shards" | sed -n '2s/^{"id": "\([0-9a-f]*\)".*/\1/p')
+show vlm-inspect show "$shards" "$id"
+show vlm-inspect show "$shards" "$id" --html build/demo/page.html
+printf '\nThe same page for a browser: build/demo/page.html\n'

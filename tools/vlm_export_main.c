@@ -10,7 +10,7 @@
 
 /* Through a temporary name, so that PATH is whole or absent. */
 static int export_file(const char *folder, const char *path, enum vlm_render form, unsigned flags,
-                       uint64_t limit, struct vlm_err *err)
+                       const char *tokenizer, uint64_t limit, struct vlm_err *err)
 {
     size_t n = strlen(path);
     char *temporary = malloc(n + 5);
@@ -18,7 +18,7 @@ static int export_file(const char *folder, const char *path, enum vlm_render for
         return vlm_fail(err, VLM_ENOMEM, "no memory for a name");
     snprintf(temporary, n + 5, "%s.tmp", path);
     FILE *out = fopen(temporary, "wbe");
-    int rc = out ? vlm_cat_documents(folder, form, flags, limit, out, err)
+    int rc = out ? vlm_cat_documents(folder, form, flags, tokenizer, limit, out, err)
                  : vlm_fail_errno(err, errno, "cannot write '%s'", temporary);
     if (rc == VLM_OK && fflush(out))
         rc = vlm_fail_errno(err, errno, "cannot write '%s'", temporary);
@@ -38,9 +38,12 @@ int main(int argc, char **argv)
     int form = VLM_RENDER_TEXT;
     bool main_only = false, quiet = false;
     int64_t limit = 0;
+    const char *tokenizer = NULL;
     const struct vlm_option table[] = {
         VLM_OPTION_STRING('o', "output", &output, "PATH", "file to write, '-' for standard output"),
         VLM_OPTION_CHOICE(0, "render", &form, VLM_RENDER_WORDS, "form of the member 'text'"),
+        VLM_OPTION_STRING(0, "image-tokenizer", &tokenizer, "ID",
+                          "whose codes stand in cm3 and htlm; else those of the set's first"),
         VLM_OPTION_FLAG(0, "main", &main_only, "only the main content in text, m3w and pair"),
         VLM_OPTION_NUMBER('n', "limit", &limit, "N", "at most N documents, 0: all", 0, INT64_MAX),
         VLM_OPTION_FLAG('q', "quiet", &quiet, "only errors"),
@@ -64,9 +67,10 @@ int main(int argc, char **argv)
         rc = vlm_fail(&err, VLM_EUSAGE, "no output given: use -o PATH");
     unsigned flags = main_only ? VLM_RENDER_MAIN : 0;
     if (rc == VLM_OK && !strcmp(output, "-"))
-        rc =
-            vlm_cat_documents(argv[2], (enum vlm_render)form, flags, (uint64_t)limit, stdout, &err);
+        rc = vlm_cat_documents(argv[2], (enum vlm_render)form, flags, tokenizer, (uint64_t)limit,
+                               stdout, &err);
     else if (rc == VLM_OK)
-        rc = export_file(argv[2], output, (enum vlm_render)form, flags, (uint64_t)limit, &err);
+        rc = export_file(argv[2], output, (enum vlm_render)form, flags, tokenizer, (uint64_t)limit,
+                         &err);
     return vlm_tool_end(&tool, rc, &err);
 }

@@ -13,6 +13,7 @@ static const struct {
     { "image", vlm_inspect_image, "image files: format, size, status, hashes; squares as PNG" },
     { "summary", vlm_inspect_summary, "what a shard set holds, on one screen" },
     { "cat", vlm_inspect_cat, "the documents of a shard set, a JSON line each" },
+    { "show", vlm_inspect_show, "one document with its pictures, and what their codes give back" },
 };
 
 static void print_help(FILE *out)
@@ -23,7 +24,8 @@ static void print_help(FILE *out)
         fprintf(out, "  %-8s  %s\n", verbs[i].name, verbs[i].help);
     fprintf(out, "\nvlm-inspect VERB --help tells more, for instance:\n"
                  "  vlm-inspect records crawl.warc.gz | jq -r .uri\n"
-                 "  vlm-inspect cat out --render m3w --limit 3\n");
+                 "  vlm-inspect cat out --render m3w --limit 3\n"
+                 "  vlm-inspect show out 5f0c1a\n");
 }
 
 int main(int argc, char **argv)

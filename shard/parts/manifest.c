@@ -50,6 +50,73 @@ int vlm_part_measure(struct vlm_part_info *part, const char *path, struct vlm_er
     return rc;
 }
 
+/* Names and tokenizers -------------------------------------------------------------------------- */
+
+void vlm_part_name(char name[VLM_PART_NAME_SIZE], size_t number, uint64_t generation)
+{
+    if (generation == 1)
+        snprintf(name, VLM_PART_NAME_SIZE, "part-%05zu.lmdb", number);
+    else
+        snprintf(name, VLM_PART_NAME_SIZE, "part-%05zu.g%" PRIu64 ".lmdb", number, generation);
+}
+
+bool vlm_part_name_read(const char *name, uint64_t *generation)
+{
+    char same[VLM_PART_NAME_SIZE];
+    size_t number = 0;
+    *generation = 1;
+    if (sscanf(name, "part-%zu.g%" SCNu64 ".lmdb", &number, generation) < 1)
+        return false;
+    vlm_part_name(same, number, *generation);
+    return !strcmp(same, name);
+}
+
+const char *vlm_codes_name(char name[VLM_CODES_NAME_SIZE], const char *id)
+{
+    snprintf(name, VLM_CODES_NAME_SIZE, "codes/%s", id);
+    return name;
+}
+
+size_t vlm_tokenizers_find(const struct vlm_set_tokenizers *tokenizers, const char *id)
+{
+    size_t i = 0;
+    while (i < tokenizers->n && strcmp(tokenizers->list[i].id, id))
+        i++;
+    return i;
+}
+
+const char *vlm_tokenizers_text(char text[VLM_TOKENIZERS_TEXT],
+                                const struct vlm_set_tokenizers *tokenizers)
+{
+    size_t n =
+        (size_t)snprintf(text, VLM_TOKENIZERS_TEXT, "%s", tokenizers->n ? "codes of" : "no codes");
+    for (size_t i = 0; i < tokenizers->n; i++)
+        n += (size_t)snprintf(text + n, VLM_TOKENIZERS_TEXT - n, "%s %s", i ? "," : "",
+                              tokenizers->list[i].id);
+    return text;
+}
+
+void vlm_tokenizers_write(struct vlm_json *json, const struct vlm_set_tokenizers *tokenizers)
+{
+    vlm_json_open(json, '[');
+    for (size_t i = 0; i < tokenizers->n; i++) {
+        const struct vlm_set_tokenizer *it = &tokenizers->list[i];
+        vlm_json_open(json, '{');
+        vlm_json_member_string(json, "id", it->id);
+        vlm_json_member_number(json, "codebook_size", it->codebook_size);
+        vlm_json_member_number(json, "codes", it->codes);
+        vlm_json_key(json, "skipped");
+        vlm_json_open(json, '{');
+        if (it->not_finite)
+            vlm_json_member_number(json, "not_finite", it->not_finite);
+        vlm_json_close(json, '}');
+        vlm_json_close(json, '}');
+    }
+    vlm_json_close(json, ']');
+}
+
+/* Writing ----------------------------------------------------------------------------------------- */
+
 /* A counter of every reason that occurred. */
 static void write_reasons(struct vlm_json *json, const char *key, const uint64_t *counter,
                           unsigned n, const char *(*name)(unsigned))
@@ -126,6 +193,21 @@ void vlm_parts_digest(const struct vlm_part_info *parts, size_t n, uint8_t diges
     vlm_sha256_end(sha, digest);
 }
 
+static void write_parts(struct vlm_json *json, const struct vlm_part_info *parts, size_t n)
+{
+    vlm_json_open(json, '[');
+    for (size_t i = 0; i < n; i++) {
+        vlm_json_open(json, '{');
+        vlm_json_member_string(json, "name", parts[i].name);
+        vlm_json_key(json, "sha256");
+        vlm_json_hex(json, parts[i].sha256, VLM_SHA256_SIZE);
+        vlm_json_member_number(json, "documents", parts[i].documents);
+        vlm_json_member_number(json, "images", parts[i].images);
+        vlm_json_close(json, '}');
+    }
+    vlm_json_close(json, ']');
+}
+
 void vlm_report_write(struct vlm_json *json, const struct vlm_run_report *report)
 {
     const struct vlm_ledger *ledger = &report->ledger;
@@ -148,19 +230,10 @@ void vlm_report_write(struct vlm_json *json, const struct vlm_run_report *report
     vlm_json_bool(json, !report->unconfined);
     vlm_json_key(json, "clock_fired");
     vlm_json_bool(json, report->clock_fired);
+    vlm_json_key(json, "tokenizers");
+    vlm_tokenizers_write(json, &report->tokenizers);
     vlm_json_key(json, "parts");
-    vlm_json_open(json, '[');
-    for (size_t i = 0; i < report->n_parts; i++) {
-        const struct vlm_part_info *part = &report->parts[i];
-        vlm_json_open(json, '{');
-        vlm_json_member_string(json, "name", part->name);
-        vlm_json_key(json, "sha256");
-        vlm_json_hex(json, part->sha256, VLM_SHA256_SIZE);
-        vlm_json_member_number(json, "documents", part->documents);
-        vlm_json_member_number(json, "images", part->images);
-        vlm_json_close(json, '}');
-    }
-    vlm_json_close(json, ']');
+    write_parts(json, report->parts, report->n_parts);
     vlm_parts_digest(report->parts, report->n_parts, digest);
     vlm_json_key(json, "sha256");
     vlm_json_hex(json, digest, sizeof(digest));
@@ -203,26 +276,71 @@ static bool check_is_right(const char *text, size_t n)
     return !memcmp(text + n - CHECK_SIZE, expected, CHECK_SIZE);
 }
 
+static void begin_manifest(struct vlm_json *json, uint64_t generation,
+                           const struct vlm_set_tokenizers *tokenizers)
+{
+    vlm_json_open(json, '{');
+    vlm_json_member_string(json, "format", VLM_SET_FORMAT);
+    vlm_json_member_string(json, "version", VLM_VERSION);
+    vlm_json_member_number(json, "generation", generation);
+    vlm_json_key(json, "tokenizers");
+    vlm_tokenizers_write(json, tokenizers);
+}
+
+static void end_manifest(struct vlm_json *json, size_t begin, const struct vlm_part_info *parts,
+                         size_t n)
+{
+    vlm_json_key(json, "files");
+    vlm_json_open(json, '[');
+    for (size_t i = 0; i < n; i++)
+        write_blocks(json, &parts[i]);
+    vlm_json_close(json, ']');
+    add_check(json->out, begin);
+}
+
 void vlm_manifest_write(struct vlm_buffer *out, const struct vlm_run_report *report,
-                        const struct vlm_buffer *plan, uint64_t generation)
+                        const struct vlm_buffer *plan)
 {
     size_t begin = out->size;
     struct vlm_json json = { .out = out };
-    vlm_json_open(&json, '{');
-    vlm_json_member_string(&json, "format", VLM_SET_FORMAT);
-    vlm_json_member_string(&json, "version", VLM_VERSION);
-    vlm_json_member_number(&json, "generation", generation);
+    begin_manifest(&json, 1, &report->tokenizers);
     vlm_json_key(&json, "plan");
     vlm_buffer_add(out, plan->data, plan->size);
     json.comma = true;
     vlm_json_key(&json, "report");
     vlm_report_write(&json, report);
-    vlm_json_key(&json, "files");
-    vlm_json_open(&json, '[');
-    for (size_t i = 0; i < report->n_parts; i++)
-        write_blocks(&json, &report->parts[i]);
-    vlm_json_close(&json, ']');
-    add_check(out, begin);
+    end_manifest(&json, begin, report->parts, report->n_parts);
+}
+
+int vlm_manifest_renew(struct vlm_buffer *out, const struct vlm_manifest *was,
+                       const struct vlm_part_info *parts,
+                       const struct vlm_set_tokenizers *tokenizers, struct vlm_err *err)
+{
+    size_t begin = out->size;
+    uint8_t digest[VLM_SHA256_SIZE];
+    struct vlm_json json = { .out = out };
+    begin_manifest(&json, was->generation + 1, tokenizers);
+    vlm_json_key(&json, "plan");
+    vlm_json_value(&json, was->plan);
+    vlm_json_key(&json, "report");
+    vlm_json_open(&json, '{');
+    json_object_object_foreach(was->report, key, value)
+    {
+        vlm_json_key(&json, key);
+        if (!strcmp(key, "tokenizers")) {
+            vlm_tokenizers_write(&json, tokenizers);
+        } else if (!strcmp(key, "parts")) {
+            write_parts(&json, parts, was->n_parts);
+        } else if (!strcmp(key, "sha256")) {
+            vlm_parts_digest(parts, was->n_parts, digest);
+            vlm_json_hex(&json, digest, sizeof(digest));
+        } else {
+            vlm_json_value(&json, value);
+        }
+    }
+    vlm_json_close(&json, '}');
+    end_manifest(&json, begin, parts, was->n_parts);
+    return out->failed ? vlm_fail(err, VLM_ENOMEM, "no memory for the manifest") : VLM_OK;
 }
 
 /* Reading ---------------------------------------------------------------------------------------- */
@@ -236,6 +354,39 @@ static uint64_t number_of(json_object *object, const char *key)
 {
     int64_t value = json_object_get_int64(json_object_object_get(object, key));
     return value > 0 ? (uint64_t)value : 0;
+}
+
+/* An id is part of the name of a database, and printed. */
+static bool is_id(const char *id)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    return id && *id && strlen(id) < VLM_TOKENIZER_ID_SIZE && id[strspn(id, letters)] == 0;
+}
+
+int vlm_tokenizers_read(struct vlm_set_tokenizers *tokenizers, json_object *array,
+                        struct vlm_err *err)
+{
+    *tokenizers = (struct vlm_set_tokenizers){ 0 };
+    if (!json_object_is_type(array, json_type_array))
+        return bad_manifest("list of tokenizers", err);
+    size_t n = json_object_array_length(array);
+    if (n > VLM_SET_TOKENIZERS_MAX)
+        return vlm_fail(err, VLM_ELIMIT, "manifest.json lists %zu tokenizers, at most %d are known",
+                        n, VLM_SET_TOKENIZERS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        struct vlm_set_tokenizer *it = &tokenizers->list[i];
+        json_object *entry = json_object_array_get_idx(array, i);
+        const char *id = json_object_get_string(json_object_object_get(entry, "id"));
+        it->codebook_size = number_of(entry, "codebook_size");
+        if (!is_id(id) || vlm_tokenizers_find(tokenizers, id) < i || !it->codebook_size ||
+            it->codebook_size > VLM_CODE_UNKNOWN)
+            return bad_manifest("list of tokenizers", err);
+        memcpy(it->id, id, strlen(id) + 1);
+        it->codes = number_of(entry, "codes");
+        it->not_finite = number_of(json_object_object_get(entry, "skipped"), "not_finite");
+        tokenizers->n = i + 1;
+    }
+    return VLM_OK;
 }
 
 static int read_blocks(struct vlm_part_info *part, json_object *file, struct vlm_err *err)
@@ -295,6 +446,10 @@ int vlm_manifest_read(struct vlm_manifest *manifest, const char *folder, struct 
     manifest->report = json_object_object_get(manifest->root, "report");
     manifest->plan = json_object_object_get(manifest->root, "plan");
     manifest->generation = number_of(manifest->root, "generation");
+    rc = vlm_tokenizers_read(&manifest->tokenizers,
+                             json_object_object_get(manifest->root, "tokenizers"), err);
+    if (rc < 0)
+        return rc;
     json_object *parts = json_object_object_get(manifest->report, "parts");
     json_object *files = json_object_object_get(manifest->root, "files");
     if (!json_object_is_type(parts, json_type_array) ||

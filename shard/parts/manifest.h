@@ -4,14 +4,54 @@
 
 #include "base/json.h"
 #include "shard/ledger.h"
+#include "vqgan/tokenizer/tokenizer.h"
 
-#define VLM_SET_FORMAT "vlm-shard-set 1"
+#define VLM_SET_FORMAT "vlm-shard-set 2"
 
 /* Parts are also hashed in blocks, so that verify can say where one is damaged. */
 enum { VLM_BLOCK_BYTES = 1 << 20 };
 
+/* Codes that a set, or a part of it, holds: of each image, or of each but some. */
+enum { VLM_SET_TOKENIZERS_MAX = 16 };
+
+struct vlm_set_tokenizer {
+    char id[VLM_TOKENIZER_ID_SIZE];
+    uint64_t codebook_size; /* codes are 0 to codebook_size - 1 */
+    uint64_t codes;         /* records in the databases of all parts */
+    uint64_t not_finite;    /* images without codes: the tokenizer gave no number */
+};
+
+struct vlm_set_tokenizers {
+    struct vlm_set_tokenizer list[VLM_SET_TOKENIZERS_MAX];
+    size_t n;
+};
+
+/* The index of a tokenizer, or n when the set has no codes of it. */
+size_t vlm_tokenizers_find(const struct vlm_set_tokenizers *tokenizers, const char *id);
+
+/* "no codes", or "codes of ID, ID": for sentences. Returns text. */
+enum { VLM_TOKENIZERS_TEXT = 16 + VLM_SET_TOKENIZERS_MAX * (VLM_TOKENIZER_ID_SIZE + 2) };
+const char *vlm_tokenizers_text(char text[VLM_TOKENIZERS_TEXT],
+                                const struct vlm_set_tokenizers *tokenizers);
+
+/* A JSON array: [{"id", "codebook_size", "codes", "skipped": {"not_finite"}}, ...], and back. */
+void vlm_tokenizers_write(struct vlm_json *json, const struct vlm_set_tokenizers *tokenizers);
+VLM_MUST_CHECK int vlm_tokenizers_read(struct vlm_set_tokenizers *tokenizers, json_object *array,
+                                       struct vlm_err *err);
+
+/* The database of a tokenizer's codes in a part: "codes/ID". Returns name. */
+enum { VLM_CODES_NAME_SIZE = 6 + VLM_TOKENIZER_ID_SIZE };
+const char *vlm_codes_name(char name[VLM_CODES_NAME_SIZE], const char *id);
+
+/* part-00000.lmdb, in later generations part-00000.g2.lmdb and so on: two never have one name. */
+enum { VLM_PART_NAME_SIZE = 40 };
+void vlm_part_name(char name[VLM_PART_NAME_SIZE], size_t number, uint64_t generation);
+
+/* Whether name is one of these, and of which generation. */
+bool vlm_part_name_read(const char *name, uint64_t *generation);
+
 struct vlm_part_info {
-    char name[24]; /* part-00000.lmdb */
+    char name[VLM_PART_NAME_SIZE];
     uint64_t size, documents, images;
     uint8_t sha256[VLM_SHA256_SIZE];
     uint64_t *blocks; /* XXH3-64 of each VLM_BLOCK_BYTES */
@@ -24,6 +64,7 @@ struct vlm_run_report {
     double seconds;
     uint64_t memory_peak, crashes;
     bool clock_fired, unconfined;
+    struct vlm_set_tokenizers tokenizers;
     struct vlm_part_info *parts;
     size_t n_parts;
 };
@@ -38,13 +79,14 @@ void vlm_parts_digest(const struct vlm_part_info *parts, size_t n, uint8_t diges
 /* The report as one JSON object (interfaces: --json of vlm-shard). */
 void vlm_report_write(struct vlm_json *json, const struct vlm_run_report *report);
 
-/* manifest.json: plan is the plan's JSON text. */
+/* manifest.json of a new set: plan is the plan's JSON text. */
 void vlm_manifest_write(struct vlm_buffer *out, const struct vlm_run_report *report,
-                        const struct vlm_buffer *plan, uint64_t generation);
+                        const struct vlm_buffer *plan);
 
 /* A manifest as read: numbers of the ledger by name are checked in verify. */
 struct vlm_manifest {
     json_object *root, *report, *plan;
+    struct vlm_set_tokenizers tokenizers;
     struct vlm_part_info *parts;
     size_t n_parts;
     uint64_t generation;
@@ -54,5 +96,12 @@ struct vlm_manifest {
 VLM_MUST_CHECK int vlm_manifest_read(struct vlm_manifest *manifest, const char *folder,
                                      struct vlm_err *err);
 void vlm_manifest_release(struct vlm_manifest *manifest);
+
+/* manifest.json of the next generation of a set: other parts, as many of them, and tokenizers; all else as
+ * it was. VLM_ENOMEM. */
+VLM_MUST_CHECK int vlm_manifest_renew(struct vlm_buffer *out, const struct vlm_manifest *was,
+                                      const struct vlm_part_info *parts,
+                                      const struct vlm_set_tokenizers *tokenizers,
+                                      struct vlm_err *err);
 
 #endif

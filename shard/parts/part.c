@@ -9,6 +9,7 @@
 #include "shard/parts/part.h"
 
 #include "base/sorter.h"
+#include "shard/parts/stored.h"
 
 #include <lmdb.h>
 #include <sys/statvfs.h>
@@ -17,13 +18,13 @@
 enum { TRANSACTION = 512, DATABASES = 4 };
 #define MAP_BASE (UINT64_C(4) << 30) /* beside 8 x --shard-bytes; only address space */
 
-enum database { DOCS, IMAGES, URLS, META };
+enum database { DOCS, IMAGES, URLS, META }; /* and one for each tokenizer */
 static const char *const names[] = { "docs", "images", "urls", "meta" };
 
 struct vlm_part {
     MDB_env *env;
     MDB_txn *txn;
-    MDB_dbi dbi[DATABASES];
+    MDB_dbi dbi[DATABASES + VLM_SET_TOKENIZERS_MAX];
     unsigned in_transaction;
     uint64_t n_documents;
     char *path;
@@ -45,13 +46,15 @@ static int fail(struct vlm_part *part, int code, const char *what, struct vlm_er
     return vlm_fail(err, VLM_EFAIL, "%s '%s': %s", what, part->path, mdb_strerror(code));
 }
 
-static int open_env(struct vlm_part *part, uint64_t shard_bytes)
+static int open_env(struct vlm_part *part, uint64_t shard_bytes,
+                    const struct vlm_set_tokenizers *tokenizers)
 {
+    char name[VLM_CODES_NAME_SIZE];
     int code = mdb_env_create(&part->env);
     if (!code)
         code = mdb_env_set_mapsize(part->env, (size_t)(8 * shard_bytes + MAP_BASE));
     if (!code)
-        code = mdb_env_set_maxdbs(part->env, DATABASES + 28); /* codes of tokenizers */
+        code = mdb_env_set_maxdbs(part->env, DATABASES + VLM_SET_TOKENIZERS_MAX);
     if (!code)
         code = mdb_env_open(part->env, part->path,
                             MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC | MDB_NORDAHEAD, 0666);
@@ -59,11 +62,14 @@ static int open_env(struct vlm_part *part, uint64_t shard_bytes)
         code = mdb_txn_begin(part->env, NULL, 0, &part->txn);
     for (int i = 0; !code && i < DATABASES; i++)
         code = mdb_dbi_open(part->txn, names[i], MDB_CREATE, &part->dbi[i]);
+    for (size_t i = 0; !code && i < tokenizers->n; i++)
+        code = mdb_dbi_open(part->txn, vlm_codes_name(name, tokenizers->list[i].id), MDB_CREATE,
+                            &part->dbi[DATABASES + i]);
     return code;
 }
 
 int vlm_part_create(struct vlm_part **out, const char *path, uint64_t shard_bytes,
-                    struct vlm_err *err)
+                    const struct vlm_set_tokenizers *tokenizers, struct vlm_err *err)
 {
     struct vlm_part *part = calloc(1, sizeof(*part));
     *out = NULL;
@@ -72,7 +78,7 @@ int vlm_part_create(struct vlm_part **out, const char *path, uint64_t shard_byte
         return vlm_fail(err, VLM_ENOMEM, "no memory to write '%s'", path);
     }
     unlink(path);
-    int code = open_env(part, shard_bytes);
+    int code = open_env(part, shard_bytes, tokenizers);
     if (code) {
         int rc = fail(part, code, "cannot write", err);
         vlm_part_abandon(part);
@@ -82,7 +88,7 @@ int vlm_part_create(struct vlm_part **out, const char *path, uint64_t shard_byte
     return VLM_OK;
 }
 
-static int add(struct vlm_part *part, enum database database, const void *key, size_t key_size,
+static int add(struct vlm_part *part, size_t database, const void *key, size_t key_size,
                const void *bytes, size_t size, struct vlm_err *err)
 {
     MDB_val k = { key_size, (void *)key }, v = { size, (void *)bytes };
@@ -111,6 +117,15 @@ int vlm_part_add_image(struct vlm_part *part, const uint8_t sha256[VLM_SHA256_SI
     return add(part, IMAGES, sha256, VLM_SHA256_SIZE, bytes, size, err);
 }
 
+int vlm_part_add_codes(struct vlm_part *part, size_t tokenizer,
+                       const uint8_t sha256[VLM_SHA256_SIZE], const uint16_t codes[VLM_CODES],
+                       struct vlm_err *err)
+{
+    uint8_t bytes[VLM_CODES_BYTES];
+    vlm_codes_encode(bytes, codes);
+    return add(part, DATABASES + tokenizer, sha256, VLM_SHA256_SIZE, bytes, sizeof(bytes), err);
+}
+
 int vlm_part_add_url(struct vlm_part *part, const struct vlm_key *url, uint64_t ordinal,
                      struct vlm_err *err)
 {
@@ -120,10 +135,40 @@ int vlm_part_add_url(struct vlm_part *part, const struct vlm_key *url, uint64_t 
     return add(part, URLS, key, sizeof(key), "", 0, err);
 }
 
-int vlm_part_add_meta(struct vlm_part *part, const char *name, const void *bytes, size_t size,
-                      struct vlm_err *err)
+static int add_fact(struct vlm_part *part, const char *name, const void *bytes, size_t size,
+                    struct vlm_err *err)
 {
     return add(part, META, name, strlen(name), bytes, size, err);
+}
+
+/* In the order of the names. */
+int vlm_part_add_facts(struct vlm_part *part, uint64_t documents, uint64_t images, const void *plan,
+                       size_t plan_size, const struct vlm_set_tokenizers *tokenizers,
+                       const uint8_t from[VLM_SHA256_SIZE], struct vlm_err *err)
+{
+    char hex[2 * VLM_SHA256_SIZE + 1];
+    struct vlm_buffer text = { 0 };
+    struct vlm_json json = { .out = &text };
+    vlm_json_open(&json, '{');
+    vlm_json_member_number(&json, "documents", documents);
+    vlm_json_member_number(&json, "images", images);
+    vlm_json_close(&json, '}');
+    int rc = add_fact(part, "counts", text.data, text.size, err);
+    if (rc == VLM_OK)
+        rc = add_fact(part, "format", VLM_PART_FORMAT, strlen(VLM_PART_FORMAT), err);
+    if (rc == VLM_OK && from)
+        rc = add_fact(part, "from", vlm_hex(hex, from, VLM_SHA256_SIZE), sizeof(hex) - 1, err);
+    if (rc == VLM_OK)
+        rc = add_fact(part, "plan", plan, plan_size, err);
+    vlm_buffer_reset(&text);
+    json.comma = false;
+    vlm_tokenizers_write(&json, tokenizers);
+    if (rc == VLM_OK)
+        rc = add_fact(part, "tokenizers", text.data, text.size, err);
+    if (rc == VLM_OK && text.failed)
+        rc = vlm_fail(err, VLM_ENOMEM, "no memory to write '%s'", part->path);
+    vlm_buffer_release(&text);
+    return rc;
 }
 
 int vlm_part_finish(struct vlm_part *part, struct vlm_err *err)

@@ -36,6 +36,7 @@ struct part {
     size_t n_images, image_capacity;
     struct vlm_key *urls; /* of its documents, by ordinal */
     size_t url_capacity;
+    struct vlm_set_tokenizers tokenizers; /* none or one; codes of this part */
 };
 
 struct seal {
@@ -88,11 +89,12 @@ static int open_unit(struct seal *seal, size_t i, struct vlm_err *err)
 
 /* Parts ------------------------------------------------------------------------------------------ */
 
-static char *part_path(const struct seal *seal, const char *form)
+static char *part_path(const struct seal *seal, const char *suffix)
 {
-    char name[48];
-    snprintf(name, sizeof(name), "part-%05zu%s", seal->report->n_parts, form);
-    return vlm_path_join(seal->options->output, name);
+    char name[VLM_PART_NAME_SIZE], whole[VLM_PART_NAME_SIZE + 8];
+    vlm_part_name(name, seal->report->n_parts, 1);
+    snprintf(whole, sizeof(whole), "%s%s", name, suffix);
+    return vlm_path_join(seal->options->output, whole);
 }
 
 static int begin_part(struct seal *seal, struct vlm_err *err)
@@ -103,8 +105,12 @@ static int begin_part(struct seal *seal, struct vlm_err *err)
     if (part->images)
         memset(part->images, 0, part->image_capacity * sizeof(*part->images));
     free(part->temporary);
-    part->temporary = part_path(seal, ".lmdb.tmp");
-    return vlm_part_create(&part->file, part->temporary, seal->options->content.shard_bytes, err);
+    part->temporary = part_path(seal, ".tmp");
+    part->tokenizers = seal->report->tokenizers;
+    for (size_t i = 0; i < part->tokenizers.n; i++)
+        part->tokenizers.list[i].codes = part->tokenizers.list[i].not_finite = 0;
+    return vlm_part_create(&part->file, part->temporary, seal->options->content.shard_bytes,
+                           &part->tokenizers, err);
 }
 
 static struct place *find_place(const struct part *part, const uint8_t sha256[VLM_SHA256_SIZE])
@@ -138,6 +144,31 @@ static int compare_places(const void *a, const void *b)
                   VLM_SHA256_SIZE);
 }
 
+/* Writes the image in seal->record, and its codes where it has some. */
+static int write_image(struct seal *seal, const struct place *place, struct vlm_err *err)
+{
+    struct part *part = &seal->part;
+    struct vlm_set_tokenizer *tokenizer = part->tokenizers.list;
+    struct vlm_stored_image image;
+    uint16_t codes[VLM_CODES];
+    size_t n = vlm_stored_image_size(seal->record.data, seal->record.size);
+    int rc = vlm_stored_image_decode(&image, seal->record.data, n, err);
+    int coded = rc < 0 ? rc : vlm_unit_codes_read(codes, &seal->record, n, err);
+    if (coded == VLM_OK && !part->tokenizers.n)
+        coded = vlm_fail(err, VLM_EDIFFER, "an image has codes, but the plan has no tokenizer");
+    if (coded == VLM_EDIFFER)
+        return vlm_wrap(err, "'%s' has gone bad, delete it and run again",
+                        seal->paths[place->unit]);
+    if (coded < 0)
+        return coded;
+    rc = vlm_part_add_image(part->file, place->sha256, seal->record.data, n, err);
+    if (rc == VLM_OK && coded == VLM_OK)
+        rc = vlm_part_add_codes(part->file, 0, place->sha256, codes, err);
+    tokenizer->codes += coded == VLM_OK;
+    tokenizer->not_finite += coded == VLM_SKIP;
+    return rc;
+}
+
 /* Copies the images of the part from the unit files. The table becomes a sorted list. */
 static int write_images(struct seal *seal, struct vlm_err *err)
 {
@@ -151,19 +182,12 @@ static int write_images(struct seal *seal, struct vlm_err *err)
         qsort(part->images, n, sizeof(*part->images), compare_places);
     for (size_t i = 0; rc == VLM_OK && i < n; i++) {
         const struct place *place = &part->images[i];
-        struct vlm_stored_image image;
         rc = open_unit(seal, place->unit, err);
         if (rc == VLM_OK)
             rc = vlm_unit_read(&seal->units[place->unit], &seal->record, place->position,
                                place->size, err);
         if (rc == VLM_OK)
-            rc = vlm_stored_image_decode(&image, seal->record.data, seal->record.size, err);
-        if (rc == VLM_EDIFFER)
-            rc = vlm_wrap(err, "'%s' has gone bad, delete it and run again",
-                          seal->paths[place->unit]);
-        if (rc == VLM_OK)
-            rc = vlm_part_add_image(part->file, place->sha256, seal->record.data, seal->record.size,
-                                    err);
+            rc = write_image(seal, place, err);
         if (rc == VLM_OK && i % 1024 == 0 && vlm_stop_pending())
             rc = vlm_fail_stopped(err);
     }
@@ -198,25 +222,6 @@ static int write_urls(struct seal *seal, struct vlm_err *err)
     return rc;
 }
 
-static int write_meta(struct seal *seal, struct vlm_err *err)
-{
-    struct part *part = &seal->part;
-    struct vlm_buffer counts = { 0 };
-    struct vlm_json json = { .out = &counts };
-    vlm_json_open(&json, '{');
-    vlm_json_member_number(&json, "documents", part->documents);
-    vlm_json_member_number(&json, "images", part->n_images);
-    vlm_json_close(&json, '}');
-    int rc = vlm_part_add_meta(part->file, "counts", counts.data, counts.size, err);
-    if (rc == VLM_OK)
-        rc = vlm_part_add_meta(part->file, "format", VLM_PART_FORMAT, strlen(VLM_PART_FORMAT), err);
-    if (rc == VLM_OK)
-        rc = vlm_part_add_meta(part->file, "plan", seal->plan->text.data, seal->plan->text.size,
-                               err);
-    vlm_buffer_release(&counts);
-    return rc;
-}
-
 /* Gives the finished file its name and enters it in the report. */
 static int publish_part(struct seal *seal, struct vlm_err *err)
 {
@@ -230,8 +235,12 @@ static int publish_part(struct seal *seal, struct vlm_err *err)
         .documents = seal->part.documents,
         .images = seal->part.n_images,
     };
-    snprintf(info->name, sizeof(info->name), "part-%05zu.lmdb", report->n_parts);
-    char *path = part_path(seal, ".lmdb");
+    vlm_part_name(info->name, report->n_parts, 1);
+    for (size_t i = 0; i < report->tokenizers.n; i++) {
+        report->tokenizers.list[i].codes += seal->part.tokenizers.list[i].codes;
+        report->tokenizers.list[i].not_finite += seal->part.tokenizers.list[i].not_finite;
+    }
+    char *path = part_path(seal, "");
     int fd = open(seal->part.temporary, O_RDONLY | O_CLOEXEC);
     int rc = fd < 0 ? vlm_fail_errno(err, errno, "cannot read '%s'", seal->part.temporary)
                     : vlm_part_measure(info, seal->part.temporary, err);
@@ -253,7 +262,8 @@ static int end_part(struct seal *seal, struct vlm_err *err)
     if (rc == VLM_OK)
         rc = write_urls(seal, err);
     if (rc == VLM_OK)
-        rc = write_meta(seal, err);
+        rc = vlm_part_add_facts(part->file, part->documents, part->n_images, seal->plan->text.data,
+                                seal->plan->text.size, &part->tokenizers, NULL, err);
     if (rc == VLM_OK)
         rc = vlm_part_finish(part->file, err);
     else
@@ -479,8 +489,8 @@ static int check_books(const struct seal *seal, struct vlm_err *err)
 static void delete_strangers(const struct seal *seal)
 {
     for (size_t i = seal->report->n_parts;; i++) {
-        char name[48];
-        snprintf(name, sizeof(name), "part-%05zu.lmdb", i);
+        char name[VLM_PART_NAME_SIZE];
+        vlm_part_name(name, i, 1);
         char *path = vlm_path_join(seal->options->output, name);
         int gone = unlink(path);
         free(path);

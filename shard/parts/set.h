@@ -23,6 +23,16 @@ VLM_MUST_CHECK int vlm_set_next(struct vlm_set *set, struct vlm_document **docum
 /* The stored image in the part of the last document; valid until the next call. VLM_SKIP: not there. */
 VLM_MUST_CHECK int vlm_set_image(struct vlm_set *set, const uint8_t sha256[VLM_SHA256_SIZE],
                                  struct vlm_stored_image *image, struct vlm_err *err);
+/* Its codes by a tokenizer of vlm_set_manifest(set)->tokenizers; id NULL: the first. VLM_SKIP: there are
+ * none for this image, or the set has no tokenizer. VLM_EUSAGE: the set has none with that id. */
+VLM_MUST_CHECK int vlm_set_codes(struct vlm_set *set, const char *id,
+                                 const uint8_t sha256[VLM_SHA256_SIZE], uint16_t codes[VLM_CODES],
+                                 struct vlm_err *err);
+
+/* Gives each usable image of the last document its codes, in arena (id as above). */
+VLM_MUST_CHECK int vlm_set_add_codes(struct vlm_set *set, const char *id,
+                                     struct vlm_document *document, struct vlm_arena *arena,
+                                     struct vlm_err *err);
 const struct vlm_manifest *vlm_set_manifest(const struct vlm_set *set);
 void vlm_set_close(struct vlm_set *set);
 
@@ -31,7 +41,7 @@ struct vlm_part_reader;
 VLM_MUST_CHECK int vlm_part_open(struct vlm_part_reader **out, const char *path,
                                  struct vlm_err *err);
 
-/* The next record of a database (docs, images, urls, meta) in key order; key and value point into the
+/* The next record of a database (docs, images, codes/ID, urls, meta) in key order; key and value point into the
  * map. Starts over when the name changes. */
 VLM_MUST_CHECK int vlm_part_next(struct vlm_part_reader *part, const char *database,
                                  struct vlm_bytes *key, struct vlm_bytes *value,

@@ -14,6 +14,8 @@
  * Entry of its image table: u8 status, format, used, candidates; u32 width, height; SHA-256[32] */
 enum { AT_IMAGES = 12 };
 
+enum { IMAGE_HEADER = 40, AT_SIZES = 32 }; /* of an image, below */
+
 /* In the first byte of an event: its flags follow. */
 enum { HAS_FLAGS = 0x80 };
 
@@ -400,4 +402,49 @@ int vlm_stored_image_decode(struct vlm_stored_image *image, const uint8_t *bytes
     if (!image->original_size)
         image->original = NULL;
     return VLM_OK;
+}
+
+size_t vlm_stored_image_size(const uint8_t *bytes, size_t size)
+{
+    if (size < IMAGE_HEADER)
+        return 0;
+    struct vlm_bytes in = { bytes + AT_SIZES, bytes + IMAGE_HEADER, false };
+    uint64_t n = IMAGE_HEADER;
+    n += vlm_bytes_u32(&in);
+    n += vlm_bytes_u32(&in);
+    return n <= size ? (size_t)n : 0;
+}
+
+int vlm_stored_square_decode(uint8_t square[VLM_SQUARE_BYTES], const uint8_t *jpeg, size_t size,
+                             struct vlm_arena *arena, struct vlm_err *err)
+{
+    const struct vlm_image_options as_it_is = { .full_size = true };
+    struct vlm_image image;
+    int rc = vlm_image_decode(&image, jpeg, size, &as_it_is, arena, err);
+    if (rc < 0)
+        return rc;
+    if (image.info.status != VLM_IMAGE_OK)
+        return vlm_fail(err, VLM_EFORMAT, "a stored square is %s: %s",
+                        vlm_image_status_name(image.info.status), image.info.detail);
+    if (image.width != VLM_SQUARE_SIDE || image.height != VLM_SQUARE_SIDE || image.channels != 3)
+        return vlm_fail(err, VLM_EFORMAT,
+                        "a stored square has %" PRIu32 " x %" PRIu32
+                        " pixels of %u samples, expected 256 x 256 of 3",
+                        image.width, image.height, image.channels);
+    memcpy(square, image.samples, VLM_SQUARE_BYTES);
+    return VLM_OK;
+}
+
+void vlm_codes_encode(uint8_t bytes[VLM_CODES_BYTES], const uint16_t codes[VLM_CODES])
+{
+    for (size_t i = 0; i < VLM_CODES; i++) {
+        bytes[2 * i] = (uint8_t)codes[i];
+        bytes[2 * i + 1] = (uint8_t)(codes[i] >> 8);
+    }
+}
+
+void vlm_codes_decode(uint16_t codes[VLM_CODES], const uint8_t bytes[VLM_CODES_BYTES])
+{
+    for (size_t i = 0; i < VLM_CODES; i++)
+        codes[i] = (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
 }

@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "tokenize/document.h"
-#include "vqgan/image/image.h"
+#include "vqgan/tokenizer/tokenizer.h"
 
 enum {
     VLM_STORED_VERSION = 1,
@@ -57,6 +57,19 @@ struct vlm_stored_image {
 void vlm_stored_image_encode(struct vlm_buffer *out, const struct vlm_stored_image *image);
 VLM_MUST_CHECK int vlm_stored_image_decode(struct vlm_stored_image *image, const uint8_t *bytes,
                                            size_t size, struct vlm_err *err);
+
+/* Bytes of the stored image at the beginning of bytes, which may be more; 0 when they are too few. */
+size_t vlm_stored_image_size(const uint8_t *bytes, size_t size);
+
+/* The square as tokenizers see it: the samples of its stored JPEG file. */
+VLM_MUST_CHECK int vlm_stored_square_decode(uint8_t square[VLM_SQUARE_BYTES], const uint8_t *jpeg,
+                                            size_t size, struct vlm_arena *arena,
+                                            struct vlm_err *err);
+
+/* Codes as stored: 256 little-endian u16. */
+enum { VLM_CODES_BYTES = 2 * VLM_CODES };
+void vlm_codes_encode(uint8_t bytes[VLM_CODES_BYTES], const uint16_t codes[VLM_CODES]);
+void vlm_codes_decode(uint16_t codes[VLM_CODES], const uint8_t bytes[VLM_CODES_BYTES]);
 
 /* The name under which a data: URL goes on: "data:sha256:" and 64 hexadecimal digits. */
 enum { VLM_DATA_NAME_SIZE = 12 + 64 + 1 };

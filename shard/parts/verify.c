@@ -26,7 +26,9 @@ struct report {
     vlm_finding *tell;
     void *context;
     uint64_t count;
-    uint64_t referenced, joined; /* images of the documents seen */
+    struct vlm_set_tokenizers said;       /* by the part's meta */
+    uint64_t referenced, joined;          /* images of the documents seen */
+    struct vlm_set_tokenizers tokenizers; /* ids and codebooks to expect; codes: found so far */
 };
 
 static void find(struct report *report, const char *format, ...) VLM_PRINTF(2, 3);
@@ -92,6 +94,60 @@ static uint64_t check_documents(struct report *report, struct vlm_part_reader *p
     return n;
 }
 
+/* Codes of images that the part has, each below the codebook's size. */
+static void check_codes(struct report *report, struct vlm_part_reader *part,
+                        struct vlm_set_tokenizer *tokenizer)
+{
+    char name[VLM_CODES_NAME_SIZE], hex[2 * VLM_SHA256_SIZE + 1];
+    struct vlm_bytes key, value;
+    struct vlm_err err = { 0 };
+    int rc;
+    vlm_codes_name(name, tokenizer->id);
+    while ((rc = vlm_part_next(part, name, &key, &value, &err)) == VLM_OK) {
+        tokenizer->codes++;
+        if (vlm_bytes_left(&key) != VLM_SHA256_SIZE) {
+            find(report, "%s: a key of %zu bytes, expected 32", name, vlm_bytes_left(&key));
+            continue;
+        }
+        vlm_hex(hex, key.at, VLM_SHA256_SIZE);
+        struct vlm_bytes image;
+        if (vlm_part_get(part, "images", key.at, VLM_SHA256_SIZE, &image, &err) != VLM_OK)
+            find(report, "%s[%s]: the part has no such image", name, hex);
+        if (vlm_bytes_left(&value) != VLM_CODES_BYTES) {
+            find(report, "%s[%s]: %zu bytes, expected %d", name, hex, vlm_bytes_left(&value),
+                 VLM_CODES_BYTES);
+            continue;
+        }
+        uint16_t codes[VLM_CODES];
+        vlm_codes_decode(codes, value.at);
+        for (size_t i = 0; i < VLM_CODES; i++)
+            if (codes[i] >= tokenizer->codebook_size) {
+                find(report, "%s[%s]: code %zu is %u, the codebook has %" PRIu64, name, hex, i,
+                     codes[i], tokenizer->codebook_size);
+                break;
+            }
+    }
+    if (rc < 0)
+        find(report, "%s: %s", name, err.msg);
+}
+
+/* Images without codes: as many as the part says, and when it says none, which one it is. */
+static void check_coded(struct report *report, struct vlm_part_reader *part, const uint8_t *sha256,
+                        const char *hex)
+{
+    struct vlm_err err;
+    struct vlm_bytes value;
+    char name[VLM_CODES_NAME_SIZE];
+    for (size_t i = 0; i < report->tokenizers.n; i++) {
+        struct vlm_set_tokenizer *tokenizer = &report->tokenizers.list[i];
+        int rc = vlm_part_get(part, vlm_codes_name(name, tokenizer->id), sha256, VLM_SHA256_SIZE,
+                              &value, &err);
+        tokenizer->not_finite += rc != VLM_OK;
+        if (rc != VLM_OK && !report->said.list[i].not_finite)
+            find(report, "%s[%s]: the image has no codes", name, hex);
+    }
+}
+
 static uint64_t check_images(struct report *report, struct vlm_part_reader *part)
 {
     struct vlm_bytes key, value;
@@ -112,6 +168,7 @@ static uint64_t check_images(struct report *report, struct vlm_part_reader *part
             find(report, "images[%s]: %s", hex, err.msg);
             continue;
         }
+        check_coded(report, part, key.at, hex);
         if (!image.original)
             continue;
         vlm_sha256(sha, image.original, image.original_size);
@@ -154,6 +211,42 @@ static void check_format(struct report *report, struct vlm_part_reader *part)
              VLM_PART_FORMAT);
 }
 
+/* What the part says of its codes; their ids and codebooks are what is then looked for. */
+static void check_tokenizers(struct report *report, struct vlm_part_reader *part)
+{
+    struct vlm_bytes value;
+    struct vlm_err err = { 0 };
+    json_object *array = NULL;
+    int rc = vlm_part_get(part, "meta", "tokenizers", 10, &value, &err);
+    if (rc == VLM_OK)
+        rc = vlm_json_parse(&array, (const char *)value.at, vlm_bytes_left(&value), &err);
+    if (rc == VLM_OK)
+        rc = vlm_tokenizers_read(&report->said, array, &err);
+    json_object_put(array);
+    if (rc != VLM_OK) {
+        find(report, "meta: %s", err.msg);
+        return;
+    }
+    report->tokenizers = report->said;
+    for (size_t i = 0; i < report->tokenizers.n; i++)
+        report->tokenizers.list[i].codes = report->tokenizers.list[i].not_finite = 0;
+}
+
+static void check_all_codes(struct report *report, struct vlm_part_reader *part)
+{
+    for (size_t i = 0; i < report->tokenizers.n; i++) {
+        struct vlm_set_tokenizer *found = &report->tokenizers.list[i];
+        const struct vlm_set_tokenizer *said = &report->said.list[i];
+        check_codes(report, part, found);
+        if (found->codes != said->codes)
+            find(report, "codes/%s: %" PRIu64 " records, the part says %" PRIu64, found->id,
+                 found->codes, said->codes);
+        if (found->not_finite != said->not_finite)
+            find(report, "codes/%s: %" PRIu64 " images have none, the part says %" PRIu64,
+                 found->id, found->not_finite, said->not_finite);
+    }
+}
+
 int vlm_verify_part_main(const char *path, const char *documents, const char *images)
 {
     struct report report = { .tell = print_finding };
@@ -169,6 +262,7 @@ int vlm_verify_part_main(const char *path, const char *documents, const char *im
     vlm_sha256(digest, "", 0); /* libcrypto reads its configuration at the first use */
     (void)!vlm_sandbox_enter(ADDRESS_SPACE * (uint64_t)VLM_GIB, &err);
     check_format(&report, part);
+    check_tokenizers(&report, part);
     uint64_t found = check_documents(&report, part);
     if (found != n_documents)
         find(&report, "docs: %" PRIu64 " documents, the manifest says %" PRIu64, found,
@@ -177,8 +271,13 @@ int vlm_verify_part_main(const char *path, const char *documents, const char *im
     found = check_images(&report, part);
     if (found != n_images)
         find(&report, "images: %" PRIu64 " images, the manifest says %" PRIu64, found, n_images);
+    check_all_codes(&report, part);
     vlm_part_close(part);
-    /* The last line is no finding but what was counted; check_records reads it. */
+    /* The last lines are no findings but what was counted; check_records reads them. */
+    for (size_t i = 0; i < report.tokenizers.n; i++)
+        printf("= %s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", report.tokenizers.list[i].id,
+               report.tokenizers.list[i].codebook_size, report.tokenizers.list[i].codes,
+               report.tokenizers.list[i].not_finite);
     printf("= %" PRIu64 " %" PRIu64 "\n", report.referenced, report.joined);
     return report.count ? VLM_EXIT_DIFFERS : VLM_EXIT_DONE;
 }
@@ -215,6 +314,28 @@ static int start_part_check(pid_t *pid, int *out, const char *path,
     return vlm_fail_errno(err, number, "cannot start a process to look into '%s'", path);
 }
 
+/* "= ID CODEBOOK CODES MISSING": what one part holds of a tokenizer goes into the sums. */
+static bool add_tokenizer(struct report *report, const char *line)
+{
+    struct vlm_set_tokenizer it = { .id = "" };
+    _Static_assert(sizeof(it.id) == 32, "the format below");
+    if (sscanf(line, "= %31[a-z0-9-] %" SCNu64 " %" SCNu64 " %" SCNu64, it.id, &it.codebook_size,
+               &it.codes, &it.not_finite) != 4)
+        return false;
+    size_t i = vlm_tokenizers_find(&report->tokenizers, it.id);
+    if (i == VLM_SET_TOKENIZERS_MAX)
+        return true;
+    struct vlm_set_tokenizer *sum = &report->tokenizers.list[i];
+    if (i == report->tokenizers.n) {
+        report->tokenizers.n++;
+        *sum = it;
+        return true;
+    }
+    sum->codes += it.codes;
+    sum->not_finite += it.not_finite;
+    return true;
+}
+
 static int check_records(struct report *report, const char *path, const struct vlm_part_info *part,
                          struct vlm_err *err)
 {
@@ -231,7 +352,7 @@ static int check_records(struct report *report, const char *path, const struct v
         if (sscanf(line, "= %" SCNu64 " %" SCNu64, &referenced, &joined) == 2) {
             report->referenced += referenced;
             report->joined += joined;
-        } else {
+        } else if (!add_tokenizer(report, line)) {
             find(report, "%s: %s", part->name, line);
         }
     }
@@ -356,13 +477,17 @@ static void check_ledger(struct report *report, const struct vlm_manifest *manif
     check_digest(report, manifest);
 }
 
-/* Parts that the manifest does not know: of another build, or of none. */
+/* Parts that the manifest does not know: of another build, or of none. Those of another generation are
+ * what an interrupted change left; the next one deletes them. */
 static void check_strangers(struct report *report, const char *folder,
                             const struct vlm_manifest *manifest)
 {
     DIR *entries = opendir(folder);
     for (struct dirent *entry; entries && (entry = readdir(entries));) {
-        bool known = fnmatch("part-*.lmdb", entry->d_name, 0) != 0;
+        uint64_t generation;
+        bool known =
+            fnmatch("part-*.lmdb", entry->d_name, 0) != 0 ||
+            (vlm_part_name_read(entry->d_name, &generation) && generation != manifest->generation);
         for (size_t i = 0; !known && i < manifest->n_parts; i++)
             known = !strcmp(manifest->parts[i].name, entry->d_name);
         if (!known)
@@ -370,6 +495,38 @@ static void check_strangers(struct report *report, const char *folder,
     }
     if (entries)
         closedir(entries);
+}
+
+/* Every part has codes of the same tokenizers, those of the manifest. */
+static void check_set_codes(struct report *report, const struct vlm_manifest *manifest)
+{
+    const struct vlm_set_tokenizers *said = &manifest->tokenizers, *found = &report->tokenizers;
+    uint64_t images = 0;
+    for (size_t i = 0; i < manifest->n_parts; i++)
+        images += manifest->parts[i].images;
+    for (size_t i = 0; i < said->n; i++) {
+        const struct vlm_set_tokenizer *it = &said->list[i];
+        size_t k = vlm_tokenizers_find(found, it->id);
+        uint64_t codes = k < found->n ? found->list[k].codes : 0;
+        if (it->codes != codes)
+            find(report,
+                 "manifest.json: tokenizers: %s: %" PRIu64 " codes, the parts hold %" PRIu64,
+                 it->id, it->codes, codes);
+        if (it->codes + it->not_finite != images)
+            find(report,
+                 "manifest.json: tokenizers: %s: %" PRIu64 " codes and %" PRIu64
+                 " skipped, but the parts hold %" PRIu64 " images",
+                 it->id, it->codes, it->not_finite, images);
+        if (k < found->n && found->list[k].codebook_size != it->codebook_size)
+            find(report,
+                 "manifest.json: tokenizers: %s: codebook_size is %" PRIu64
+                 ", a part says %" PRIu64,
+                 it->id, it->codebook_size, found->list[k].codebook_size);
+    }
+    for (size_t i = 0; i < found->n; i++)
+        if (vlm_tokenizers_find(said, found->list[i].id) == said->n)
+            find(report, "manifest.json: tokenizers: a part holds codes of %s, which is not listed",
+                 found->list[i].id);
 }
 
 /* What the documents of all parts show must be what the report says. */
@@ -405,6 +562,8 @@ int vlm_verify(const char *folder, vlm_finding *tell, void *context, uint64_t *f
         rc = check_part(&report, folder, &manifest.parts[i], err);
     if (rc == VLM_OK && !report.count)
         check_references(&report, &manifest);
+    if (rc == VLM_OK && !report.count)
+        check_set_codes(&report, &manifest);
     if (rc == VLM_OK)
         check_strangers(&report, folder, &manifest);
     vlm_manifest_release(&manifest);

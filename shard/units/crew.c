@@ -120,6 +120,7 @@ static int open_spec(const struct crew *crew, size_t index, struct vlm_err *err)
         .plan = crew->plan->check,
         .name = input->name,
         .output = path,
+        .model = crew->options->model ? crew->options->model : "",
         .format = input->format,
         .begin = files ? 0 : unit->begin,
         .end = files ? range->end - range->begin : range->end,

@@ -17,6 +17,23 @@ static struct vlm_ledger *ledger(struct vlm_ingest *ingest)
     return &ingest->unit.trailer.ledger;
 }
 
+/* The plan names the tokenizer by its id: a file that changes under a running build is noticed. */
+static int open_tokenizer(struct vlm_ingest *ingest, struct vlm_err *err)
+{
+    const struct vlm_work *work = ingest->work;
+    if (!work->options.tokenizer[0])
+        return VLM_OK;
+    int rc = vlm_tokenizer_open(&ingest->tokenizer, work->model[0] ? work->model : NULL,
+                                VLM_PRECISION_EXACT, err);
+    if (rc < 0)
+        return rc;
+    const char *id = vlm_tokenizer_info(ingest->tokenizer).id;
+    if (strcmp(id, work->options.tokenizer))
+        return vlm_fail(err, VLM_EDIFFER, "image tokenizer '%s' has changed: it is %s, was %s",
+                        work->model, id, work->options.tokenizer);
+    return vlm_coder_new(&ingest->coder, ingest->tokenizer, 1, err);
+}
+
 int vlm_ingest_init(struct vlm_ingest *ingest, const struct vlm_work *work, int output,
                     struct vlm_err *err)
 {
@@ -30,12 +47,16 @@ int vlm_ingest_init(struct vlm_ingest *ingest, const struct vlm_work *work, int 
     /* libcrypto reads its configuration at the first use. */
     uint8_t digest[VLM_SHA_MAX];
     (void)!vlm_digest(digest, "sha256", "", 0);
-    int rc = vlm_page_parser_new(&ingest->parser, err);
+    int rc = open_tokenizer(ingest, err);
+    if (rc == VLM_OK)
+        rc = vlm_page_parser_new(&ingest->parser, err);
     return rc < 0 ? rc : vlm_unit_begin(&ingest->unit, output, work->output, work->plan, err);
 }
 
 void vlm_ingest_release(struct vlm_ingest *ingest)
 {
+    vlm_coder_free(ingest->coder);
+    vlm_tokenizer_close(ingest->tokenizer);
     vlm_page_parser_free(ingest->parser);
     vlm_unit_release(&ingest->unit);
     vlm_arena_release(&ingest->arena);
@@ -97,6 +118,23 @@ static int seen_grow(struct vlm_seen_images *seen, struct vlm_err *err)
 
 /* Images ---------------------------------------------------------------------------------------- */
 
+/* Puts the codes of the image behind its stored form. A tokenizer that gives no number for it costs its
+ * codes only: seal counts what has none. */
+static int add_codes(struct vlm_ingest *ingest, const struct vlm_buffer *jpeg, struct vlm_err *err)
+{
+    uint16_t codes[VLM_CODES];
+    struct vlm_err why;
+    int rc = vlm_stored_square_decode(ingest->square, jpeg->data, jpeg->size, &ingest->arena, err);
+    if (rc < 0)
+        return rc;
+    rc = vlm_coder_encode(ingest->coder, codes, ingest->square, 1, &why);
+    if (rc == VLM_OK)
+        vlm_unit_codes_add(&ingest->stored, codes);
+    if (rc != VLM_EFORMAT && rc < 0)
+        return vlm_fail(err, rc, "%s", why.msg);
+    return VLM_OK;
+}
+
 /* Decodes an image and adds it to the unit file; fills what the capture says of it. */
 static int store_image(struct vlm_ingest *ingest, struct vlm_capture *capture, const uint8_t *bytes,
                        size_t size, struct vlm_err *err)
@@ -114,7 +152,8 @@ static int store_image(struct vlm_ingest *ingest, struct vlm_capture *capture, c
     if (image.info.status != VLM_IMAGE_OK)
         return VLM_OK;
     rc = vlm_image_square(ingest->square, &image, &ingest->arena, err);
-    if (rc == VLM_OK && keep != VLM_KEEP_NONE)
+    /* Tokenizers see the square as it comes back from its JPEG file, kept or not. */
+    if (rc == VLM_OK && (keep != VLM_KEEP_NONE || ingest->coder))
         rc = vlm_rgb_to_jpeg(&jpeg, ingest->square, VLM_SQUARE_SIDE, VLM_SQUARE_SIDE,
                              VLM_SQUARE_QUALITY, err);
     if (rc == VLM_OK) {
@@ -128,13 +167,16 @@ static int store_image(struct vlm_ingest *ingest, struct vlm_capture *capture, c
                                     .width = image.info.width,
                                     .height = image.info.height,
                                     .phash = vlm_image_phash(ingest->square, &ingest->arena),
-                                    .square = jpeg.data,
-                                    .square_size = jpeg.size,
+                                    .square = keep == VLM_KEEP_NONE ? NULL : jpeg.data,
+                                    .square_size = keep == VLM_KEEP_NONE ? 0 : jpeg.size,
                                     .original = keep == VLM_KEEP_ORIGINAL ? bytes : NULL,
                                     .original_size = keep == VLM_KEEP_ORIGINAL ? size : 0,
                                 });
-        rc = vlm_unit_add_image(&ingest->unit, &ingest->stored, capture, err);
+        if (ingest->coder)
+            rc = add_codes(ingest, &jpeg, err);
     }
+    if (rc == VLM_OK)
+        rc = vlm_unit_add_image(&ingest->unit, &ingest->stored, capture, err);
     vlm_buffer_release(&jpeg);
     return rc;
 }

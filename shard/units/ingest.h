@@ -7,6 +7,7 @@
 #include "shard/units/worker.h"
 #include "tokenize/dump/http.h"
 #include "tokenize/html/page.h"
+#include "vqgan/tokenizer/tokenizer.h"
 
 /* Images of this unit by their bytes: the same picture is decoded and stored once. */
 struct vlm_seen_images {
@@ -22,7 +23,9 @@ struct vlm_ingest {
     struct vlm_arena arena; /* of the record at hand */
     struct vlm_buffer stored, canonical;
     struct vlm_seen_images seen;
-    uint8_t *square; /* [256][256][3] */
+    uint8_t *square;                 /* [256][256][3] */
+    struct vlm_tokenizer *tokenizer; /* NULL: no codes */
+    struct vlm_coder *coder;
     struct vlm_reference references[VLM_HTML_IMAGES_MAX];
 };
 

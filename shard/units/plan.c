@@ -22,7 +22,7 @@ enum {
     FILES_IN_UNIT = 256,
     UNITS_WANTED = 8192, /* of a large crawl */
     UNITS_LEFT = 8,      /* a unit is this share of the work that is left, within the sizes below */
-    PLAN_FORMAT = 1
+    PLAN_FORMAT = 2
 };
 #define UNIT_LARGEST  (4 * VLM_MIB) /* more for crawls over UNITS_WANTED of them */
 #define UNIT_SMALLEST (1 * VLM_MIB)
@@ -363,6 +363,8 @@ static void write_text(struct vlm_plan *plan, const struct vlm_content_options *
     vlm_json_member_string(&json, "profile", word(VLM_PROFILE_WORDS, options->profile, value));
     vlm_json_member_string(&json, "keep", word(VLM_KEEP_WORDS, options->keep, value));
     vlm_json_member_string(&json, "digest", word(VLM_DIGEST_WORDS, options->digest, value));
+    vlm_json_member_string(&json, "image-tokenizer",
+                           options->tokenizer[0] ? options->tokenizer : "none");
     vlm_json_member_number(&json, "shard-bytes", options->shard_bytes);
     vlm_json_close(&json, '}');
     vlm_json_key(&json, "inputs");

@@ -33,7 +33,8 @@ static int install_filter(void)
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
     if (!filter)
         return -ENOMEM;
-    int rc = 0;
+    /* Libraries may have started threads of their own: they are confined, too. */
+    int rc = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
     for (size_t i = 0; i < VLM_COUNTOF(allowed) && rc == 0; i++)
         rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
     /* Memory may be mapped, but never as code. */

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "shard/parts/stored.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -17,7 +18,7 @@ enum {
     HEADER_SIZE = 16,
     TRAILER_SIZE = 8 + 8 * 8 + (int)sizeof(struct vlm_ledger) + 8 + 8
 };
-static const char MAGIC[8] = { 'V', 'L', 'M', 'U', 'N', 'I', 'T', '1' };
+static const char MAGIC[8] = { 'V', 'L', 'M', 'U', 'N', 'I', 'T', '2' };
 static const char END_MAGIC[8] = { 'V', 'L', 'M', 'U', 'E', 'N', 'D', '1' };
 
 static int flush(struct vlm_unit_writer *unit, struct vlm_err *err)
@@ -88,6 +89,29 @@ int vlm_unit_add_image(struct vlm_unit_writer *unit, const struct vlm_buffer *st
     capture->position = unit->position;
     capture->size = (uint32_t)stored->size;
     return add_stored(unit, stored, err);
+}
+
+void vlm_unit_codes_add(struct vlm_buffer *stored, const uint16_t codes[VLM_CODES])
+{
+    uint8_t bytes[VLM_CODES_BYTES];
+    vlm_codes_encode(bytes, codes);
+    vlm_buffer_u64(stored, vlm_xxh3(bytes, sizeof(bytes)));
+    vlm_buffer_add(stored, bytes, sizeof(bytes));
+}
+
+int vlm_unit_codes_read(uint16_t codes[VLM_CODES], const struct vlm_buffer *stored, size_t n,
+                        struct vlm_err *err)
+{
+    if (n == stored->size)
+        return VLM_SKIP;
+    if (n > stored->size || stored->size - n != VLM_UNIT_CODES)
+        return vlm_fail(err, VLM_EDIFFER, "%zu bytes behind an image, expected %d of codes",
+                        stored->size - VLM_MIN(n, stored->size), VLM_UNIT_CODES);
+    struct vlm_bytes in = { stored->data + n, stored->data + stored->size, false };
+    if (vlm_bytes_u64(&in) != vlm_xxh3(in.at, VLM_CODES_BYTES))
+        return vlm_fail(err, VLM_EDIFFER, "checksum of the codes differs");
+    vlm_codes_decode(codes, in.at);
+    return VLM_OK;
 }
 
 void vlm_unit_add_capture(struct vlm_unit_writer *unit, const struct vlm_capture *capture)

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "shard/ledger.h"
+#include "vqgan/tokenizer/tokenizer.h"
 
 /* What the crawl holds under a URL (or, for images, under a payload digest). */
 enum vlm_capture_kind {
@@ -77,7 +78,8 @@ struct vlm_unit_writer {
 VLM_MUST_CHECK int vlm_unit_begin(struct vlm_unit_writer *unit, int fd, const char *name,
                                   uint64_t plan, struct vlm_err *err);
 
-/* Add a stored document or image; position and size of head or capture are set here. */
+/* Add a stored document or image; position and size of head or capture are set here. An image may be
+ * followed by its codes (vlm_unit_codes_add). */
 VLM_MUST_CHECK int vlm_unit_add_document(struct vlm_unit_writer *unit,
                                          const struct vlm_buffer *stored,
                                          struct vlm_document_head *head,
@@ -86,6 +88,14 @@ VLM_MUST_CHECK int vlm_unit_add_document(struct vlm_unit_writer *unit,
 VLM_MUST_CHECK int vlm_unit_add_image(struct vlm_unit_writer *unit, const struct vlm_buffer *stored,
                                       struct vlm_capture *capture, struct vlm_err *err);
 void vlm_unit_add_capture(struct vlm_unit_writer *unit, const struct vlm_capture *capture);
+
+/* Codes of an image, behind its stored form: XXH3-64 of them, then 256 u16. */
+enum { VLM_UNIT_CODES = 8 + 2 * VLM_CODES };
+void vlm_unit_codes_add(struct vlm_buffer *stored, const uint16_t codes[VLM_CODES]);
+
+/* What stands behind an image of n bytes. VLM_SKIP: it has no codes. */
+VLM_MUST_CHECK int vlm_unit_codes_read(uint16_t codes[VLM_CODES], const struct vlm_buffer *stored,
+                                       size_t n, struct vlm_err *err);
 
 /* Writes the index and the trailer (unit->trailer.first, end and ledger are the caller's). */
 VLM_MUST_CHECK int vlm_unit_end(struct vlm_unit_writer *unit, struct vlm_err *err);

@@ -32,6 +32,8 @@ void vlm_work_encode(struct vlm_buffer *out, const struct vlm_work *work)
     vlm_buffer_u32(out, (uint32_t)work->options.profile);
     vlm_buffer_u32(out, (uint32_t)work->options.keep);
     vlm_buffer_u32(out, (uint32_t)work->options.digest);
+    add_string(out, work->options.tokenizer);
+    add_string(out, work->model);
     vlm_buffer_u64(out, work->plan);
     add_string(out, work->name);
     add_string(out, work->output);
@@ -67,6 +69,8 @@ static void decode_work(struct vlm_work *work, const uint8_t *bytes, size_t size
     work->options.profile = (int)vlm_bytes_u32(&in);
     work->options.keep = (int)vlm_bytes_u32(&in);
     work->options.digest = (int)vlm_bytes_u32(&in);
+    snprintf(work->options.tokenizer, sizeof(work->options.tokenizer), "%s", take_string(&in));
+    work->model = take_string(&in);
     work->plan = vlm_bytes_u64(&in);
     work->name = take_string(&in);
     work->output = take_string(&in);

@@ -29,6 +29,7 @@ struct vlm_work {
     uint64_t plan;      /* checksum of the plan, for the unit file */
     const char *name;   /* of the input, as stored in documents */
     const char *output; /* path of the unit file, for sentences */
+    const char *model;  /* folder of the tokenizer that options name; "": the shipped one */
     enum vlm_dump_format format;
     uint64_t begin, end;
     uint32_t exact;

@@ -8,8 +8,8 @@ tar --sort=name --mtime=@86400 --owner=0 --group=0 --numeric-owner -cf site.tar 
 gzip -n -k site.tar
 for archive in site.tar site.tar.gz; do
     # shellcheck disable=SC2020  # one newline for each
-    vlm-shard $archive -o out -q --json | tr '{,' '\n\n' | sed -n 's/^ *"\(kept\|worker_crashes\|joined\)"/\1/p'
-    TZ=Asia/Tokyo vlm-shard $archive -o tokyo -q 2>/dev/null
+    vlm-shard $archive -o out -q --json --image-tokenizer none | tr '{,' '\n\n' | sed -n 's/^ *"\(kept\|worker_crashes\|joined\)"/\1/p'
+    TZ=Asia/Tokyo vlm-shard $archive -o tokyo -q --image-tokenizer none 2>/dev/null
     cmp out/part-00000.lmdb tokyo/part-00000.lmdb && echo "the same in Tokyo"
     vlm-inspect cat out
     rm -r out tokyo

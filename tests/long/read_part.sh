@@ -59,4 +59,18 @@ for file in squares/*.jpg; do
     basename "$file" .jpg
 done >read-images
 cmp -s images read-images || not_ok "the squares are not those of the first usable images"
+
+# Their codes, by their hashes.
+awk 'match($0, /"status": "ok"[^}]*"sha256": "[0-9a-f]*", "codes": {"[^"]*": \[[0-9, ]*/) {
+    story = substr($0, RSTART, RLENGTH)
+    sha = substr(story, index(story, "\"sha256\": \"") + 11, 64)
+    sub(/.*\[/, "", story)
+    gsub(/,/, "", story)
+    print sha, story
+}' documents.jsonl | sort -u >codes
+[ -s codes ] || not_ok "the set has no codes"
+for file in squares/*.codes; do
+    echo "$(basename "$file" .codes) $(cat "$file")"
+done >read-codes
+cmp -s codes read-codes || not_ok "the codes are not those of vlm-inspect cat"
 echo "ok read_part"

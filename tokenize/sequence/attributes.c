@@ -318,6 +318,18 @@ static void write_attribute(struct vlm_buffer *out, const struct vlm_attribute_s
     vlm_buffer_byte(out, '"');
 }
 
+/* Decimal numbers with one space between them, as CM3 section 3.1 has them. */
+static void write_codes(struct vlm_buffer *out, const struct vlm_attribute_set *set)
+{
+    const uint16_t *codes = set->document->images[set->image].codes;
+    vlm_buffer_text(out, " src=\"");
+    if (!codes)
+        vlm_buffer_printf(out, "<image:%" PRIu32 ">", set->image);
+    for (size_t i = 0; codes && i < VLM_IMAGE_CODES; i++)
+        vlm_buffer_printf(out, "%s%u", i ? " " : "", codes[i]);
+    vlm_buffer_byte(out, '"');
+}
+
 void vlm_attribute_set_write(struct vlm_buffer *out, const struct vlm_attribute_set *set,
                              struct vlm_attribute_rules *rules, unsigned element)
 {
@@ -336,7 +348,7 @@ void vlm_attribute_set_write(struct vlm_buffer *out, const struct vlm_attribute_
     }
     for (size_t i = 0; i < n; i++) {
         if (kept[i] == VLM_ATTRIBUTE_src)
-            vlm_buffer_printf(out, " src=\"<image:%" PRIu32 ">\"", set->image);
+            write_codes(out, set);
         else if (kept[i] == VLM_ATTRIBUTE_class)
             write_classes(out, set);
         else

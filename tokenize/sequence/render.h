@@ -24,8 +24,9 @@ enum vlm_render_flag {
     VLM_RENDER_ALL_IMAGES = 2 /* images count as usable whatever their status (no crawl at hand) */
 };
 
-/* Appends the rendering. Where the codes of image i will stand, cm3 and htlm write src="<image:i>"
- * (page text cannot: its "<" is escaped). Images that cannot be used lose their src in cm3, and the
+/* Appends the rendering. cm3 and htlm write the codes of an image as src="17 4 1023 ...", 256 decimal
+ * numbers with one space between them; where an image has none yet, src="<image:i>" (page text cannot:
+ * its "<" is escaped; and no other src is ever written, so numbers there are codes). Images that cannot be used lose their src in cm3, and the
  * whole tag when neither alt nor title speaks for them; m3w writes neither their <image> nor the
  * <EOC> before it. A page without content gives nothing. Memory running out sticks to out. */
 void vlm_render(struct vlm_buffer *out, const struct vlm_document *document, enum vlm_render form,

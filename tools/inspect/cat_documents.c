@@ -14,8 +14,43 @@ static bool has_profile(const struct vlm_manifest *manifest)
     return profile && strcmp(profile, "none");
 }
 
+/* The codes of an image by every tokenizer of the set, as members. */
+static int write_codes(struct vlm_json *json, const struct vlm_document_image *image,
+                       struct vlm_set *set, struct vlm_err *err)
+{
+    const struct vlm_set_tokenizers *tokenizers = &vlm_set_manifest(set)->tokenizers;
+    for (size_t i = 0; i < tokenizers->n && image->status == VLM_IMAGE_OK; i++) {
+        uint16_t codes[VLM_CODES];
+        int rc = vlm_set_codes(set, tokenizers->list[i].id, image->sha256, codes, err);
+        if (rc < 0)
+            return rc;
+        if (rc == VLM_SKIP)
+            continue;
+        vlm_json_key(json, tokenizers->list[i].id);
+        vlm_json_open(json, '[');
+        for (size_t k = 0; k < VLM_CODES; k++)
+            vlm_json_number(json, codes[k]);
+        vlm_json_close(json, ']');
+    }
+    return VLM_OK;
+}
+
+struct cat_codes {
+    struct vlm_set *set;
+    struct vlm_err *err;
+    int rc; /* of the first failure */
+};
+
+static void add_codes(struct vlm_json *json, const struct vlm_document *document, size_t i,
+                      void *user)
+{
+    struct cat_codes *cat = user;
+    if (cat->rc == VLM_OK)
+        cat->rc = write_codes(json, &document->images[i], cat->set, cat->err);
+}
+
 int vlm_cat_documents(const char *folder, enum vlm_render form, unsigned render_flags,
-                      uint64_t limit, FILE *out, struct vlm_err *err)
+                      const char *tokenizer, uint64_t limit, FILE *out, struct vlm_err *err)
 {
     struct vlm_set *set = NULL;
     struct vlm_document *document;
@@ -30,10 +65,14 @@ int vlm_cat_documents(const char *folder, enum vlm_render form, unsigned render_
            (rc = vlm_set_next(set, &document, &arena, err)) == VLM_OK) {
         struct vlm_json json = { .out = &line };
         vlm_json_open(&json, '{');
-        vlm_document_json(&json, document, form, render_flags, NULL, NULL);
+        struct cat_codes cat = { .set = set, .err = err };
+        cat.rc = vlm_set_add_codes(set, tokenizer, document, &arena, err);
+        vlm_document_json(&json, document, form, render_flags, add_codes, &cat);
         vlm_json_close(&json, '}');
         vlm_buffer_byte(&line, '\n');
-        if (line.failed)
+        if (cat.rc < 0)
+            rc = cat.rc;
+        else if (line.failed)
             rc = vlm_fail(err, VLM_ENOMEM, "no memory to print document %" PRIu64, n);
         else if (fwrite(line.data, 1, line.size, out) != line.size)
             rc = vlm_fail_errno(err, errno, "cannot write");

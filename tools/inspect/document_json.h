@@ -22,10 +22,11 @@ void vlm_document_json(struct vlm_json *json, const struct vlm_document *documen
                        enum vlm_render form, unsigned render_flags, vlm_codes_writer *codes,
                        void *user);
 
-/* Writes the documents of the shard set folder to out, one JSON object a line; limit 0: all. The next line
+/* Writes the documents of the shard set folder to out, one JSON object a line; limit 0: all. tokenizer is
+ * the id of that whose codes stand in cm3 and htlm; NULL: the first. The next line
  * is not begun when out is closed by its reader. */
 VLM_MUST_CHECK int vlm_cat_documents(const char *folder, enum vlm_render form,
-                                     unsigned render_flags, uint64_t limit, FILE *out,
-                                     struct vlm_err *err);
+                                     unsigned render_flags, const char *tokenizer, uint64_t limit,
+                                     FILE *out, struct vlm_err *err);
 
 #endif

@@ -11,11 +11,14 @@ int vlm_inspect_cat(int argc, char **argv)
 {
     int form = VLM_RENDER_TEXT;
     bool main_only = false, quiet = false;
+    const char *tokenizer = NULL;
     int64_t limit = 0;
     const struct vlm_option table[] = {
         VLM_OPTION_CHOICE(0, "render", &form, VLM_RENDER_WORDS, "form of the member 'text'"),
         VLM_OPTION_NUMBER('n', "limit", &limit, "N", "print at most N documents, 0: all", 0,
                           INT64_MAX),
+        VLM_OPTION_STRING(0, "image-tokenizer", &tokenizer, "ID",
+                          "whose codes stand in cm3 and htlm; else those of the set's first"),
         VLM_OPTION_FLAG(0, "main", &main_only, "only the main content in text, m3w and pair"),
         VLM_OPTION_FLAG('q', "quiet", &quiet, "only errors"),
     };
@@ -36,6 +39,6 @@ int vlm_inspect_cat(int argc, char **argv)
         rc = vlm_fail(&err, VLM_EUSAGE, "give one shard set");
     if (rc == VLM_OK)
         rc = vlm_cat_documents(argv[1], (enum vlm_render)form, main_only ? VLM_RENDER_MAIN : 0,
-                               (uint64_t)limit, stdout, &err);
+                               tokenizer, (uint64_t)limit, stdout, &err);
     return vlm_tool_end(&tool, rc, &err);
 }

@@ -3,6 +3,7 @@
  * The report comes from the manifest; the distributions are counted over the documents. */
 #include "base/vlm.h"
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/option.h"
 #include "base/progress.h"
@@ -10,6 +11,8 @@
 #include "tokenize/html/url.h"
 #include "tools/inspect/inspect.h"
 #include "tools/inspect/report_text.h"
+
+#include <math.h>
 
 enum { TALLY_MAX = 4096, SHOWN = 8 };
 
@@ -24,7 +27,14 @@ struct tally {
     size_t n;
 };
 
+/* How the images of a set use the codebook of one tokenizer. An image in two parts counts twice. */
+struct code_usage {
+    uint64_t images, used; /* used: different codes */
+    double perplexity;     /* exp of the entropy in nats: K when all codes are equally frequent */
+};
+
 struct distributions {
+    struct code_usage codes[VLM_SET_TOKENIZERS_MAX];
     struct tally lang, charset, host, format, status;
     uint64_t documents, text_bytes, images, images_per_document[4]; /* 0, 1, 2-5, more */
 };
@@ -92,6 +102,51 @@ static void add_document(struct distributions *all, const struct vlm_document *d
             all->text_bytes += document->events[i].length;
 }
 
+static int count_part(uint64_t *count, struct code_usage *usage, const char *path,
+                      const char *database, struct vlm_err *err)
+{
+    struct vlm_part_reader *part;
+    struct vlm_bytes key, value;
+    int rc = vlm_part_open(&part, path, err);
+    while (rc == VLM_OK && (rc = vlm_part_next(part, database, &key, &value, err)) == VLM_OK) {
+        uint16_t codes[VLM_CODES] = { 0 };
+        if (vlm_bytes_left(&value) != VLM_CODES_BYTES)
+            rc = vlm_fail(err, VLM_EFORMAT, "'%s': %s: codes of %zu bytes, expected %d", path,
+                          database, vlm_bytes_left(&value), VLM_CODES_BYTES);
+        else
+            vlm_codes_decode(codes, value.at);
+        for (size_t i = 0; rc == VLM_OK && i < VLM_CODES; i++)
+            count[codes[i]]++;
+        usage->images += rc == VLM_OK;
+    }
+    vlm_part_close(part);
+    return rc == VLM_EOF ? VLM_OK : rc;
+}
+
+static int count_codes(struct code_usage *usage, const char *folder,
+                       const struct vlm_manifest *manifest, const char *id, struct vlm_err *err)
+{
+    uint64_t *count = calloc(UINT16_MAX + 1, sizeof(*count));
+    char name[VLM_CODES_NAME_SIZE];
+    double entropy = 0;
+    int rc = count ? VLM_OK : vlm_fail(err, VLM_ENOMEM, "no memory to count codes");
+    for (size_t i = 0; rc == VLM_OK && i < manifest->n_parts; i++) {
+        char *path = vlm_path_join(folder, manifest->parts[i].name);
+        rc = count_part(count, usage, path, vlm_codes_name(name, id), err);
+        free(path);
+    }
+    for (size_t k = 0; rc == VLM_OK && k <= UINT16_MAX; k++) {
+        if (!count[k])
+            continue;
+        double share = (double)count[k] / ((double)usage->images * VLM_CODES);
+        entropy -= share * log(share);
+        usage->used++;
+    }
+    usage->perplexity = usage->images ? exp(entropy) : 0;
+    free(count);
+    return rc;
+}
+
 static void print_tally(const struct tally *tally, const char *title)
 {
     printf("%-12s", title);
@@ -113,6 +168,13 @@ static void print_for_people(const char *folder, const struct vlm_manifest *mani
            vlm_format_bytes(bytes, (double)size));
     vlm_print_report(stdout, manifest->report);
     printf("\n");
+    for (size_t i = 0; i < manifest->tokenizers.n; i++) {
+        const struct vlm_set_tokenizer *it = &manifest->tokenizers.list[i];
+        const struct code_usage *usage = &all->codes[i];
+        printf("%-12s%s: %" PRIu64 " images, %" PRIu64 " of %" PRIu64
+               " codes used, perplexity %.1f\n",
+               "codes", it->id, usage->images, usage->used, it->codebook_size, usage->perplexity);
+    }
     print_tally(&all->format, "formats");
     printf("%-12snone %" PRIu64 " · one %" PRIu64 " · 2 to 5 %" PRIu64 " · more %" PRIu64 "\n",
            "images/page", all->images_per_document[0], all->images_per_document[1],
@@ -138,6 +200,20 @@ static void print_json(const struct vlm_manifest *manifest, const struct distrib
     write_tally(&all->charset, &json, "charsets");
     write_tally(&all->host, &json, "hosts");
     vlm_json_member_number(&json, "text_bytes", all->text_bytes);
+    vlm_json_key(&json, "codes");
+    vlm_json_open(&json, '{');
+    for (size_t i = 0; i < manifest->tokenizers.n; i++) {
+        const struct vlm_set_tokenizer *it = &manifest->tokenizers.list[i];
+        vlm_json_key(&json, it->id);
+        vlm_json_open(&json, '{');
+        vlm_json_member_number(&json, "images", all->codes[i].images);
+        vlm_json_key(&json, "usage");
+        vlm_json_real(&json, (double)all->codes[i].used / (double)it->codebook_size);
+        vlm_json_key(&json, "perplexity");
+        vlm_json_real(&json, all->codes[i].perplexity);
+        vlm_json_close(&json, '}');
+    }
+    vlm_json_close(&json, '}');
     vlm_json_close(&json, '}');
     vlm_json_close(&json, '}');
     printf("%.*s\n", (int)out.size, (const char *)out.data);
@@ -164,6 +240,12 @@ static int summarise(const char *folder, bool as_json, struct vlm_err *err)
         add_document(all, document);
         vlm_arena_reset(&arena);
     }
+    for (size_t i = 0; rc == VLM_EOF && i < vlm_set_manifest(set)->tokenizers.n; i++) {
+        const struct vlm_manifest *manifest = vlm_set_manifest(set);
+        int counted =
+            count_codes(&all->codes[i], folder, manifest, manifest->tokenizers.list[i].id, err);
+        rc = counted < 0 ? counted : rc;
+    }
     struct tally *tallies[] = { &all->lang, &all->charset, &all->host, &all->format, &all->status };
     for (size_t i = 0; i < VLM_COUNTOF(tallies); i++)
         qsort(tallies[i]->entry, tallies[i]->n, sizeof(tallies[i]->entry[0]), compare_counts);
@@ -189,7 +271,8 @@ int vlm_inspect_summary(int argc, char **argv)
     const struct vlm_tool tool = {
         .name = "vlm-inspect summary",
         .synopsis = "OUT [options]",
-        .summary = "Shows what a shard set holds: counts, reasons, formats, languages, hosts.",
+        .summary =
+            "Shows what a shard set holds: counts, reasons, codes, formats, languages, hosts.",
         .examples =
             "  vlm-inspect summary out\n  vlm-inspect summary out --json | jq .distributions\n",
         .options = table,
