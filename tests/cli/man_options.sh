@@ -29,3 +29,6 @@ for verb in $(vlm-inspect --help | awk '/^  [a-z]+  / { print $1 }'); do
 done
 compare tools/vlm-export.1 jsonl vlm-export
 compare tools/vlm-make-crawl.1 make vlm-make-crawl
+for verb in $(vlm-vqgan --help | awk '/^  [a-z]+  / { print $1 }'); do
+    compare vqgan/vlm-vqgan.1 "$verb" vlm-vqgan "$verb"
+done

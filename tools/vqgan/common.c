@@ -1,0 +1,95 @@
+/* common.c - coders for all threads, signals, durations: what several verbs of vlm-vqgan need. */
+#include "base/vlm.h"
+
+#include "tools/vqgan/vqgan.h"
+
+#include "nn/pool.h"
+
+#include <math.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A signal handler has no other way to tell what came. */
+static volatile sig_atomic_t signal_seen;
+
+static void note_signal(int number)
+{
+    if (signal_seen)
+        _exit(128 + number);
+    signal_seen = number;
+}
+
+volatile sig_atomic_t *vlm_catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = note_signal, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return &signal_seen;
+}
+
+int vlm_vqgan_end(const struct vlm_tool *tool, int result, const struct vlm_err *err)
+{
+    int status = vlm_tool_end(tool, result, err);
+    return result == VLM_ESTOPPED && signal_seen ? 128 + (int)signal_seen : status;
+}
+
+double vlm_now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+int vlm_duration_parse(double *seconds, const char *option, const char *text, struct vlm_err *err)
+{
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
+    char *end;
+    double number = strtod(text, &end);
+    if (end != text && isfinite(number) && number > 0)
+        for (size_t i = 0; i < VLM_COUNTOF(units); i++)
+            if (!strcmp(end, units[i].unit)) {
+                *seconds = number * units[i].seconds;
+                return VLM_OK;
+            }
+    return vlm_fail(err, VLM_EUSAGE, "option '--%s': '%s' is no duration like 30s, 5m or 4h",
+                    option, text);
+}
+
+static int open_coders(struct vlm_coders *coders, size_t threads, struct vlm_err *err)
+{
+    struct vlm_pool *pool = NULL;
+    int rc = vlm_pool_new(&pool, threads, err); /* knows how many cores there are */
+    coders->count = rc == VLM_OK ? vlm_pool_threads(pool) : 0;
+    vlm_pool_free(pool);
+    coders->coder = calloc(coders->count + 1, sizeof(*coders->coder));
+    if (rc == VLM_OK && !coders->coder)
+        rc = vlm_fail(err, VLM_ENOMEM, "no memory for %zu threads", coders->count);
+    for (size_t i = 0; rc == VLM_OK && i < coders->count; i++)
+        rc = vlm_coder_new(&coders->coder[i], coders->tokenizer, 1, err);
+    return rc;
+}
+
+int vlm_coders_open(struct vlm_coders *coders, const char *model, enum vlm_precision precision,
+                    size_t threads, struct vlm_err *err)
+{
+    *coders = (struct vlm_coders){ 0 };
+    int rc = vlm_tokenizer_open(&coders->tokenizer, model, precision, err);
+    if (rc == VLM_OK)
+        rc = open_coders(coders, threads, err);
+    if (rc != VLM_OK)
+        vlm_coders_close(coders);
+    return rc;
+}
+
+void vlm_coders_close(struct vlm_coders *coders)
+{
+    for (size_t i = 0; coders->coder && i < coders->count; i++)
+        vlm_coder_free(coders->coder[i]);
+    free(coders->coder);
+    vlm_tokenizer_close(coders->tokenizer);
+    *coders = (struct vlm_coders){ 0 };
+}
