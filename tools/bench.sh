@@ -6,6 +6,7 @@
 # Training steps run in turns with PyTorch's where a python3 of the two has torch and train_step.py is
 # in the folder VLM_PEERS (else ../shared/peers). VLM_BENCH_STEPS lists shape:vocabulary pairs; each
 # takes some ten minutes. Of the turns of each the fastest counts, of PyTorch's variants the strongest.
+# The f16 VQGAN runs in turns with vq_taming.py of that folder in the same way; VLM_BENCH_VQGAN lists jobs.
 set -eu
 bin=$(cd "$1" && pwd)
 data=${VLM_SHARED_DATA:-../shared/data}
@@ -149,6 +150,35 @@ for pair in ${VLM_BENCH_STEPS-6x512:8192}; do
     for threads in 1 2; do
         step "${pair%:*}" "${pair#*:}" fp32 "$threads"
         step "${pair%:*}" "${pair#*:}" bf16 "$threads"
+    done
+done
+# vqgan JOB PRECISION DTYPE THREADS: PyTorch's batch is as many images as there are threads, or 1.
+vqgan() {
+    rm -f "$work"/ours "$work"/theirs
+    for _ in 1 2; do
+        "$bin/vlm-bench" vqgan --job "$1" --precision "$2" -j "$4" --repeat 4 --json >>"$work/ours"
+        if [ -z "$torch" ] || [ ! -f "$peers/vq_taming.py" ]; then
+            continue
+        fi
+        for batch in 1 "$4"; do
+            "$torch" "$peers/vq_taming.py" --job "$1" --dtype "$3" --threads "$4" --batch "$batch" --repeat 4 >>"$work/theirs"
+            [ "$4" -gt 1 ] || break
+        done
+    done
+    touch "$work/theirs"
+    a=$(value value <"$work/ours" | largest)
+    b=$(value value <"$work/theirs" | largest)
+    printf '%-34s %12s %12s %8s\n' "vqgan $1 $2 -j$4 images/s" "$a" "${b:--}" "$(ratio "$a" "${b:-0}")"
+    a=$(value gflops <"$work/ours" | largest)
+    b=$(value peak_gflops <"$work/ours" | largest)
+    printf '%-34s %12s %12s %8s\n' "vqgan $1 $2 -j$4 GFLOP/s (peak)" "$a" "$b" "$(ratio "$a" "$b")"
+}
+
+for job in ${VLM_BENCH_VQGAN-encode decode}; do
+    for threads in 1 2; do
+        vqgan "$job" exact fp32 "$threads"
+        vqgan "$job" fast fp32 "$threads"
+        vqgan "$job" bf16 bf16 "$threads"
     done
 done
 [ -n "$torch" ] || echo "  (PyTorch or train_step.py is not there: pip install torch into build/peers, set VLM_PEERS)"

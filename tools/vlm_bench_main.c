@@ -7,6 +7,8 @@
 #include "tools/bench/bench_ops.h"
 #include "tools/bench/bench_pages.h"
 #include "tools/bench/bench_step.h"
+#include "tools/bench/bench_vq_train.h"
+#include "tools/bench/bench_vqgan.h"
 #include "tools/bench/bench_warc.h"
 
 static const struct {
@@ -24,13 +26,15 @@ static const struct {
       "[--shape MxNxK]... products beside the machine's peak and OpenBLAS" },
     { "ops", vlm_bench_ops, "[NAME...]          every op beside the machine's peak or bandwidth" },
     { "step", vlm_bench_step, "[--shape LxW]      training step of a decoder" },
+    { "vq-train", vlm_bench_vq_train, "[--kind vq-s|vq-xs] training step of an image tokenizer" },
+    { "vqgan", vlm_bench_vqgan, "[-m MODEL]         images through a tokenizer" },
 };
 
 static void print_help(FILE *out)
 {
     fprintf(out, "usage: vlm-bench VERB ...\n\nTimes one stage and prints a JSON line.\n\n");
     for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
-        fprintf(out, "  %-6s  %s\n", verbs[i].name, verbs[i].help);
+        fprintf(out, "  %-8s  %s\n", verbs[i].name, verbs[i].help);
     fprintf(out, "\n`make bench` runs them all beside their peers.\n");
 }
 

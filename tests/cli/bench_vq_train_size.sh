@@ -1,0 +1,1 @@
+vlm-bench vq-train --size 100

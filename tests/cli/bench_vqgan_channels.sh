@@ -1,0 +1,1 @@
+vlm-bench vqgan --channels 16
