@@ -38,8 +38,11 @@ static int import(const char *path, enum vlm_import_format format, const char *f
     struct vlm_weights *weights;
     char id[VLM_TOKENIZER_ID_SIZE];
     int rc = vlm_weights_open(&weights, path, err);
-    if (rc == VLM_OK)
+    if (rc == VLM_OK) {
         rc = vlm_taming_import(weights, format, folder, id, err);
+        if (rc < 0)
+            rc = vlm_wrap(err, "'%s'", path);
+    }
     vlm_weights_close(weights);
     /* A refused file is a failure, whatever is wrong with it. */
     return rc < 0 ? vlm_recode(err, VLM_EFAIL) : rc;
