@@ -468,6 +468,14 @@ int vlm_options_parse(const struct vlm_tool *tool, int *argc, char **argv, struc
     return rc;
 }
 
+int vlm_options_parse_alone(const struct vlm_tool *tool, int argc, char **argv, struct vlm_err *err)
+{
+    int rc = vlm_options_parse(tool, &argc, argv, err);
+    if (rc == VLM_OK && argc > 1)
+        return vlm_fail(err, VLM_EUSAGE, "'%s': no operand is expected", argv[1]);
+    return rc;
+}
+
 int vlm_tool_end(const struct vlm_tool *tool, int result, const struct vlm_err *err)
 {
     errno = 0;

@@ -78,6 +78,10 @@ struct vlm_tool {
 VLM_MUST_CHECK int vlm_options_parse(const struct vlm_tool *tool, int *argc, char **argv,
                                      struct vlm_err *err);
 
+/* The same for a tool that takes no operands. */
+VLM_MUST_CHECK int vlm_options_parse_alone(const struct vlm_tool *tool, int argc, char **argv,
+                                           struct vlm_err *err);
+
 /* Prints "NAME: sentence" for a failure (and "Try 'NAME --help'." for wrong usage) on stderr,
  * checks the last write to stdout, returns the exit status. For mains only. */
 int vlm_tool_end(const struct vlm_tool *tool, int result, const struct vlm_err *err);

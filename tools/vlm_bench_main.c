@@ -1,6 +1,7 @@
 /* vlm_bench_main.c - vlm-bench: the loops that `make bench` times beside those of others. */
 #include "base/vlm.h"
 
+#include "base/verb.h"
 #include "tools/bench/bench_gemm.h"
 #include "tools/bench/bench_html.h"
 #include "tools/bench/bench_image.h"
@@ -11,11 +12,7 @@
 #include "tools/bench/bench_vqgan.h"
 #include "tools/bench/bench_warc.h"
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-} verbs[] = {
+static const struct vlm_verb verbs[] = {
     { "warc", vlm_bench_warc, "[-n N] FILE...     read every record, bodies included" },
     { "pages", vlm_bench_pages,
       "FILE...            decoded pages of crawls and HTML files, for html" },
@@ -30,25 +27,16 @@ static const struct {
     { "vqgan", vlm_bench_vqgan, "[-m MODEL]         images through a tokenizer" },
 };
 
-static void print_help(FILE *out)
-{
-    fprintf(out, "usage: vlm-bench VERB ...\n\nTimes one stage and prints a JSON line.\n\n");
-    for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
-        fprintf(out, "  %-8s  %s\n", verbs[i].name, verbs[i].help);
-    fprintf(out, "\n`make bench` runs them all beside their peers.\n");
-}
+static const struct vlm_verbs program = {
+    .name = "vlm-bench",
+    .synopsis = "VERB ...",
+    .summary = "Times one stage and prints a JSON line.",
+    .closing = "`make bench` runs them all beside their peers.\n",
+    .list = verbs,
+    .n = VLM_COUNTOF(verbs),
+};
 
 int main(int argc, char **argv)
 {
-    const char *verb = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
-        if (!strcmp(verb, verbs[i].name))
-            return verbs[i].run(argc - 1, argv + 1);
-    if (!strcmp(verb, "--version")) {
-        printf("vlm-bench %s\n", VLM_VERSION);
-        return VLM_EXIT_DONE;
-    }
-    bool asked = !strcmp(verb, "--help") || !strcmp(verb, "-h");
-    print_help(asked ? stdout : stderr);
-    return asked ? VLM_EXIT_DONE : VLM_EXIT_USAGE;
+    return vlm_verbs_main(&program, argc, argv);
 }

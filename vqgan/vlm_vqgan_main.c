@@ -1,13 +1,10 @@
 /* vlm_vqgan_main.c - vlm-vqgan: images as codes. */
 #include "base/vlm.h"
 
+#include "base/verb.h"
 #include "tools/vqgan/vqgan.h"
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-} verbs[] = {
+static const struct vlm_verb verbs[] = {
     { "train", vlm_vqgan_train, "a tokenizer from pictures" },
     { "encode", vlm_vqgan_encode, "pictures into codes, a JSON line each" },
     { "decode", vlm_vqgan_decode, "lines of codes into PNG files" },
@@ -16,36 +13,19 @@ static const struct {
     { "info", vlm_vqgan_info, "what a tokenizer is" },
 };
 
-static void print_help(FILE *out)
-{
-    fprintf(out,
-            "usage: vlm-vqgan VERB [options] ...\n\n"
-            "Images as codes: a picture of 256x256 pixels becomes 16x16 numbers, and back.\n\n");
-    for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
-        fprintf(out, "  %-8s  %s\n", verbs[i].name, verbs[i].help);
-    fprintf(out, "\nvlm-vqgan VERB --help tells more, for instance:\n"
-                 "  vlm-vqgan encode photo.jpg | vlm-vqgan decode -o back\n"
-                 "  vlm-vqgan train photos/ -o model\n"
-                 "  vlm-vqgan eval -m model photos/\n");
-}
+static const struct vlm_verbs program = {
+    .name = "vlm-vqgan",
+    .synopsis = "VERB [options] ...",
+    .summary = "Images as codes: a picture of 256x256 pixels becomes 16x16 numbers, and back.",
+    .closing = "vlm-vqgan VERB --help tells more, for instance:\n"
+               "  vlm-vqgan encode photo.jpg | vlm-vqgan decode -o back\n"
+               "  vlm-vqgan train photos/ -o model\n"
+               "  vlm-vqgan eval -m model photos/\n",
+    .list = verbs,
+    .n = VLM_COUNTOF(verbs),
+};
 
 int main(int argc, char **argv)
 {
-    const char *verb = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < VLM_COUNTOF(verbs); i++)
-        if (!strcmp(verb, verbs[i].name))
-            return verbs[i].run(argc - 1, argv + 1);
-    if (!strcmp(verb, "--help") || !strcmp(verb, "-h")) {
-        print_help(stdout);
-        return VLM_EXIT_DONE;
-    }
-    if (!strcmp(verb, "--version")) {
-        printf("vlm-vqgan %s\n", VLM_VERSION);
-        return VLM_EXIT_DONE;
-    }
-    if (*verb)
-        fprintf(stderr, "vlm-vqgan: unknown verb '%s'\nTry 'vlm-vqgan --help'.\n", verb);
-    else
-        print_help(stderr);
-    return VLM_EXIT_USAGE;
+    return vlm_verbs_main(&program, argc, argv);
 }

@@ -434,9 +434,7 @@ int vlm_bench_step(int argc, char **argv)
         .json = &bench.json,
     };
     struct vlm_err err = { 0 };
-    int rc = vlm_options_parse(&tool, &argc, argv, &err);
-    if (rc == VLM_OK && argc > 1)
-        rc = vlm_fail(&err, VLM_EUSAGE, "'%s': no operand is expected", argv[1]);
+    int rc = vlm_options_parse_alone(&tool, argc, argv, &err);
     if (rc == VLM_OK)
         rc = prepare(&bench, &err);
     if (rc == VLM_OK)
