@@ -459,16 +459,10 @@ static void the_cost_of_a_coder_is_that_of_its_products(void **state)
     struct vlm_err err = { 0 };
     struct vlm_coders coders;
     assert_int_equal(vlm_coders_open(&coders, NULL, VLM_PRECISION_EXACT, 1, &err), VLM_OK);
-    struct vlm_tokenizer_info info = vlm_tokenizer_info(coders.tokenizer);
-    if (!strcmp(info.kind, "pca")) {
-        double across = 2.0 * 256 * 768 * (double)info.code_width;
-        double search = 2.0 * 256 * (double)(info.codebook_size * info.code_width);
-        struct vlm_coder_cost cost = vlm_coder_cost(coders.coder[0]);
-        assert_true(cost.encode == across + search);
-        assert_true(cost.decode == across);
-    } else {
-        assert_true(vlm_coder_cost(coders.coder[0]).encode > 1e8);
-    }
+    /* The shipped vq-xs: patches to 48 numbers, a block, to 8 numbers, 1,024 codes. */
+    double cell = 768.0 * 48 + 2 * 9.0 * 48 * 48 + 48.0 * 8 + 1024.0 * 8;
+    assert_string_equal(vlm_tokenizer_info(coders.tokenizer).kind, "vq-xs");
+    assert_true(vlm_coder_cost(coders.coder[0]).encode == 2 * 256 * cell);
     vlm_coders_close(&coders);
 }
 
