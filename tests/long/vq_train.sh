@@ -21,15 +21,15 @@ psnr=$(tail -n 1 heart/metrics.jsonl | sed 's/.*"psnr": \([0-9.]*\).*/\1/')
 awk -v psnr="$psnr" 'BEGIN { exit !(psnr > 26) }'
 verdict $? "eight pictures by heart" "PSNR $psnr dB after 600 steps"
 
-train() { # OUT THREADS
-    vlm-vqgan train "$photos" -o "$1" --tokenizer vq-xs --held-out 4 --batch-size 4 --steps 60 --seed 2 \
+train() { # OUT THREADS [exec]: with exec, the process that is killed is the program, not a shell above it
+    ${3:-} vlm-vqgan train "$photos" -o "$1" --tokenizer vq-xs --held-out 4 --batch-size 4 --steps 60 --seed 2 \
         --checkpoint-interval 5 --eval-interval 20 -j "$2" -q
 }
 
 train whole 2
 threads=1 kills=0
 while [ $kills -lt 8 ]; do
-    train killed $threads &
+    train killed $threads exec &
     training=$!
     sleep 2
     kill -KILL $training 2>/dev/null || break
