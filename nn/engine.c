@@ -2,6 +2,7 @@
 #include "base/vlm.h"
 
 #include <cblas.h>
+#include <unistd.h>
 
 #include "nn/engine.h"
 
@@ -31,4 +32,13 @@ void vlm_engine_release(struct vlm_engine *engine)
 {
     vlm_pool_free(engine->pool);
     *engine = (struct vlm_engine){ 0 };
+}
+
+void vlm_engine_without_blas_threads(char **argv)
+{
+    const char *threads = getenv("OPENBLAS_NUM_THREADS");
+    if (threads && !strcmp(threads, "1"))
+        return;
+    if (setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0)
+        execv("/proc/self/exe", argv); /* where that fails, all goes on as it was */
 }

@@ -32,4 +32,9 @@ VLM_MUST_CHECK int vlm_engine_init(struct vlm_engine *engine, size_t threads,
                                    enum vlm_gemm_backend backend, struct vlm_err *err);
 void vlm_engine_release(struct vlm_engine *engine); /* safe on a zeroed struct */
 
+/* For mains, before anything else: runs the program again without the threads that OpenBLAS starts when
+ * it is loaded. They block no signal, so one of them would take, and die of, a signal that the program
+ * has blocked to wait for it; and they would outlive a fork. Returns when there are none. */
+void vlm_engine_without_blas_threads(char **argv);
+
 #endif

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/option.h"
 #include "base/progress.h"
+#include "nn/engine.h"
 #include "shard/build.h"
 #include "shard/parts/verify.h"
 #include "shard/units/worker.h"
@@ -171,7 +172,7 @@ static void hold_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
-    setenv("OPENBLAS_NUM_THREADS", "1", 1); /* workers have one thread each, and it shall be ours */
+    vlm_engine_without_blas_threads(argv);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error to report, in workers too */
     if (!strcmp(verb, "worker"))
         return vlm_worker_main();

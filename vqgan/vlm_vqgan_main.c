@@ -2,6 +2,7 @@
 #include "base/vlm.h"
 
 #include "base/verb.h"
+#include "nn/engine.h"
 #include "tools/vqgan/vqgan.h"
 
 static const struct vlm_verb verbs[] = {
@@ -27,5 +28,6 @@ static const struct vlm_verbs program = {
 
 int main(int argc, char **argv)
 {
+    vlm_engine_without_blas_threads(argv);
     return vlm_verbs_main(&program, argc, argv);
 }
