@@ -18,6 +18,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ enum {
 };
 
 struct run {
+    int lock; /* the output folder */
     const struct vlm_pictures *pictures;
     const struct vlm_train_options *options;
     struct vlm_vq_trainer trainer;
@@ -467,6 +469,18 @@ static struct vlm_vq_recipe choose_recipe(const struct vlm_pictures *pictures,
     return recipe;
 }
 
+/* Two trainings never write into one folder. */
+static int lock_output(struct run *run, struct vlm_err *err)
+{
+    const char *output = run->options->output;
+    run->lock = open(output, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (run->lock < 0)
+        return vlm_fail_errno(err, errno, "cannot open '%s'", output);
+    if (flock(run->lock, LOCK_EX | LOCK_NB) < 0)
+        return vlm_fail(err, VLM_EFAIL, "another training writes into '%s'", output);
+    return VLM_OK;
+}
+
 static int begin(struct run *run, struct vlm_err *err)
 {
     const struct vlm_train_options *options = run->options;
@@ -478,6 +492,8 @@ static int begin(struct run *run, struct vlm_err *err)
     run->perf = vlm_path_join(options->output, "perf.jsonl");
     run->sheets = vlm_path_join(options->output, "sheets");
     int rc = vlm_folder_make(run->sheets, err);
+    if (rc == VLM_OK)
+        rc = lock_output(run, err);
     if (rc == VLM_OK)
         rc = vlm_vq_trainer_init(&run->trainer, &recipe, (size_t)options->threads, err);
     if (rc == VLM_OK)
@@ -523,6 +539,7 @@ int vlm_train_vq(const struct vlm_pictures *pictures, const struct vlm_train_opt
         return vlm_fail(err, VLM_ENOMEM, "no memory for a run");
     run->pictures = pictures;
     run->options = options;
+    run->lock = -1;
     vlm_progress_init(&run->progress, options->progress, options->quiet);
     int rc = begin(run, err);
     if (rc == VLM_OK)
@@ -536,6 +553,8 @@ int vlm_train_vq(const struct vlm_pictures *pictures, const struct vlm_train_opt
     free(run->metrics);
     free(run->perf);
     free(run->sheets);
+    if (run->lock >= 0)
+        close(run->lock);
     free(run);
     return rc;
 }
