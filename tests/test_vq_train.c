@@ -2,9 +2,11 @@
  * for bit, what is refused, and the model that is left behind. */
 #include "base/vlm.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -262,6 +264,22 @@ static void test_another_run_is_refused(void **state)
     vlm_buffer_release(&after);
 }
 
+/* While another holds the folder, nothing is written into it; then the run goes on. */
+static void test_one_run_in_a_folder(void **state)
+{
+    (void)state;
+    char path[80];
+    struct vlm_err err = { 0 };
+    struct vlm_train_options options = small_run("locked", path);
+    assert_int_equal(vlm_folder_make(path, &err), VLM_OK);
+    int other = open(path, O_RDONLY | O_DIRECTORY);
+    assert_true(other >= 0 && flock(other, LOCK_EX | LOCK_NB) == 0);
+    assert_int_equal(run(&painted, &options, NULL, &err), VLM_EFAIL);
+    assert_non_null(strstr(err.msg, "another training"));
+    close(other);
+    must_run(&options, NULL);
+}
+
 static void test_damaged_checkpoint(void **state)
 {
     (void)state;
@@ -397,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_complete_run_only_reports),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_another_run_is_refused),
+        cmocka_unit_test(test_one_run_in_a_folder),
         cmocka_unit_test(test_damaged_checkpoint),
         cmocka_unit_test(test_broken_pictures),
         cmocka_unit_test(test_time_limit),
