@@ -64,6 +64,17 @@ void vlm_buffer_printf(struct vlm_buffer *buffer, const char *format, ...)
     va_end(args);
 }
 
+void vlm_buffer_decimal(struct vlm_buffer *buffer, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    vlm_buffer_add(buffer, digits + at, sizeof(digits) - at);
+}
+
 static void add_little_endian(struct vlm_buffer *buffer, uint64_t value, size_t bytes)
 {
     uint8_t out[8];

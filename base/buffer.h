@@ -30,6 +30,9 @@ void vlm_buffer_text(struct vlm_buffer *buffer, const char *text);
 
 void vlm_buffer_printf(struct vlm_buffer *buffer, const char *format, ...) VLM_PRINTF(2, 3);
 
+/* Appends a number as decimal digits. */
+void vlm_buffer_decimal(struct vlm_buffer *buffer, uint64_t value);
+
 /* Room for n more bytes behind data[size]; the caller writes them and adds to size.
  * NULL once failed. */
 uint8_t *vlm_buffer_reserve(struct vlm_buffer *buffer, size_t n);

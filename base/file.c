@@ -117,7 +117,8 @@ static int sync_folder_of(const char *path, struct vlm_err *err)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    VLM_BUG_IF(!folder);
+    if (!folder)
+        return vlm_fail(err, VLM_ENOMEM, "no memory to sync the folder of '%s'", path);
     int rc = VLM_OK;
     int fd = open_retry(folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
@@ -140,8 +141,21 @@ int vlm_file_publish(int fd, const char *from, const char *path, struct vlm_err 
     return sync_folder_of(path, err);
 }
 
-int vlm_file_write_with(const char *path, vlm_file_writer write, const void *context,
+/* A device or pipe is written to as it is: a rename would put a file in its place. */
+static int write_device(const char *path, vlm_file_writer write, const void *context,
                         struct vlm_err *err)
+{
+    int fd = open_retry(path, O_WRONLY, 0);
+    if (fd < 0)
+        return vlm_fail_errno(err, errno, "cannot open '%s'", path);
+    int rc = write(fd, path, context, err);
+    if (close(fd) < 0 && rc == VLM_OK && errno != EINTR)
+        rc = vlm_fail_errno(err, errno, "cannot close '%s'", path);
+    return rc;
+}
+
+static int write_renamed(const char *path, vlm_file_writer write, const void *context,
+                         struct vlm_err *err)
 {
     size_t size = strlen(path) + 8;
     char *temporary = malloc(size);
@@ -162,6 +176,23 @@ int vlm_file_write_with(const char *path, vlm_file_writer write, const void *con
             unlink(temporary);
     }
     free(temporary);
+    return rc;
+}
+
+int vlm_file_write_with(const char *path, vlm_file_writer write, const void *context,
+                        struct vlm_err *err)
+{
+    struct stat about;
+    bool there = stat(path, &about) == 0;
+    if (there && S_ISDIR(about.st_mode))
+        return vlm_fail(err, VLM_EFAIL, "cannot write to '%s': it is a folder", path);
+    if (there && !S_ISREG(about.st_mode))
+        return write_device(path, write, context, err);
+    /* A link stays one, and /dev/stdout is one: what it leads to is replaced. */
+    bool link = there && lstat(path, &about) == 0 && S_ISLNK(about.st_mode);
+    char *target = link ? realpath(path, NULL) : NULL;
+    int rc = write_renamed(target ? target : path, write, context, err);
+    free(target);
     return rc;
 }
 

@@ -10,7 +10,8 @@
 VLM_MUST_CHECK int vlm_file_read(struct vlm_buffer *buffer, const char *path, size_t max,
                                  struct vlm_err *err);
 
-/* Writes path through a temporary name beside it: write, fsync, rename, fsync of the folder. */
+/* Writes path through a temporary name beside it: write, fsync, rename, fsync of the folder. What a
+ * link leads to is replaced, not the link; devices and pipes are written to as they are. */
 VLM_MUST_CHECK int vlm_file_write(const char *path, const void *bytes, size_t n,
                                   struct vlm_err *err);
 

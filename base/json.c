@@ -81,7 +81,7 @@ void vlm_json_string(struct vlm_json *json, const char *text)
 void vlm_json_number(struct vlm_json *json, uint64_t value)
 {
     separate(json);
-    vlm_buffer_printf(json->out, "%" PRIu64, value);
+    vlm_buffer_decimal(json->out, value);
 }
 
 void vlm_json_signed(struct vlm_json *json, int64_t value)

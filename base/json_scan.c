@@ -39,7 +39,7 @@ static bool pass(struct vlm_json_scan *in, char expected, const char *problem)
 
 void vlm_json_scan_init(struct vlm_json_scan *in, char *text, size_t n)
 {
-    *in = (struct vlm_json_scan){ .text = text, .at = text, .end = text + n };
+    *in = (struct vlm_json_scan){ .text = text, .at = text, .end = n ? text + n : text };
 }
 
 void vlm_json_scan_open(struct vlm_json_scan *in, char bracket)
@@ -97,8 +97,10 @@ static uint32_t read_code_point(struct vlm_json_scan *in)
     return 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
 }
 
+enum nul { NUL_REFUSED, NUL_TAKEN };
+
 /* Decodes the escape behind a backslash to `to`; returns the place behind it, or NULL. */
-static char *read_escape(struct vlm_json_scan *in, char *to)
+static char *read_escape(struct vlm_json_scan *in, char *to, enum nul nul)
 {
     static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
     if (in->at == in->end)
@@ -110,13 +112,28 @@ static char *read_escape(struct vlm_json_scan *in, char *to)
         return to + 1;
     }
     uint32_t code_point = c == 'u' ? read_code_point(in) : UINT32_MAX;
-    if (code_point == 0 || code_point == UINT32_MAX)
+    if (code_point == UINT32_MAX || (code_point == 0 && nul == NUL_REFUSED))
         return NULL;
     return to + vlm_utf8_encode(to, code_point);
 }
 
-const char *vlm_json_scan_string(struct vlm_json_scan *in)
+char vlm_json_scan_peek(struct vlm_json_scan *in)
 {
+    return peek(in);
+}
+
+/* Bytes at `at` that stand for themselves: ASCII but for quotes, backslashes and control characters. */
+static size_t plain_run(const struct vlm_json_scan *in)
+{
+    const char *p = in->at;
+    while (p < in->end && (signed char)*p >= 0x20 && *p != '"' && *p != '\\')
+        p++;
+    return (size_t)(p - in->at);
+}
+
+static const char *read_text(struct vlm_json_scan *in, size_t *size, enum nul nul)
+{
+    *size = 0;
     if (!pass(in, '"', "expected a string"))
         return "";
     char *start = in->at, *to = start;
@@ -124,7 +141,7 @@ const char *vlm_json_scan_string(struct vlm_json_scan *in)
         char *from = in->at;
         if (*from == '\\') {
             in->at++;
-            to = read_escape(in, to);
+            to = read_escape(in, to, nul);
             if (!to) {
                 in->at = from;
                 set_problem(in, "this escape stands for no character");
@@ -132,12 +149,15 @@ const char *vlm_json_scan_string(struct vlm_json_scan *in)
             }
             continue;
         }
-        size_t n = vlm_utf8_valid_at(from, (size_t)(in->end - from));
+        size_t n = plain_run(in);
+        if (!n)
+            n = vlm_utf8_valid_at(from, (size_t)(in->end - from));
         if (!n || (uint8_t)*from < 0x20) {
             set_problem(in, n ? "control character in a string" : "text is not UTF-8");
             return "";
         }
-        memmove(to, from, n);
+        if (to != from)
+            memmove(to, from, n);
         to += n;
         in->at += n;
     }
@@ -147,13 +167,58 @@ const char *vlm_json_scan_string(struct vlm_json_scan *in)
     }
     in->at++;
     *to = 0;
+    *size = (size_t)(to - start);
     return start;
+}
+
+const char *vlm_json_scan_string(struct vlm_json_scan *in)
+{
+    size_t n;
+    return read_text(in, &n, NUL_REFUSED);
+}
+
+const char *vlm_json_scan_text(struct vlm_json_scan *in, size_t *n)
+{
+    return read_text(in, n, NUL_TAKEN);
 }
 
 const char *vlm_json_scan_key(struct vlm_json_scan *in)
 {
     const char *key = vlm_json_scan_string(in);
     return pass(in, ':', "expected ':'") ? key : "";
+}
+
+const char *vlm_json_scan_key_text(struct vlm_json_scan *in, size_t *n)
+{
+    const char *key = vlm_json_scan_text(in, n);
+    if (pass(in, ':', "expected ':'"))
+        return key;
+    *n = 0;
+    return "";
+}
+
+static bool pass_word(struct vlm_json_scan *in, const char *word)
+{
+    size_t n = strlen(word);
+    peek(in);
+    if ((size_t)(in->end - in->at) < n || memcmp(in->at, word, n))
+        return false;
+    in->at += n;
+    return true;
+}
+
+bool vlm_json_scan_bool(struct vlm_json_scan *in)
+{
+    if (pass_word(in, "true"))
+        return true;
+    if (!pass_word(in, "false"))
+        set_problem(in, "expected true or false");
+    return false;
+}
+
+bool vlm_json_scan_null(struct vlm_json_scan *in)
+{
+    return pass_word(in, "null");
 }
 
 static bool is_digit(const struct vlm_json_scan *in)
@@ -221,19 +286,10 @@ static void skip_number(struct vlm_json_scan *in)
 
 static void skip_scalar(struct vlm_json_scan *in, char c)
 {
-    static const char *const words[] = { "true", "false", "null" };
-    if (c == '"') {
+    if (c == '"')
         vlm_json_scan_string(in);
-        return;
-    }
-    for (size_t i = 0; i < VLM_COUNTOF(words); i++) {
-        size_t n = strlen(words[i]);
-        if ((size_t)(in->end - in->at) >= n && !memcmp(in->at, words[i], n)) {
-            in->at += n;
-            return;
-        }
-    }
-    skip_number(in);
+    else if (!pass_word(in, "true") && !pass_word(in, "false") && !pass_word(in, "null"))
+        skip_number(in);
 }
 
 void vlm_json_scan_skip(struct vlm_json_scan *in)

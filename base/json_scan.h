@@ -52,6 +52,19 @@ const char *vlm_json_scan_key(struct vlm_json_scan *in);
  * the result is always a C string of valid UTF-8. */
 const char *vlm_json_scan_string(struct vlm_json_scan *in);
 
+/* The same for formats whose strings may hold U+0000: *n gets the size, a NUL stands behind it. */
+const char *vlm_json_scan_text(struct vlm_json_scan *in, size_t *n);
+const char *vlm_json_scan_key_text(struct vlm_json_scan *in, size_t *n);
+
+/* true or false. */
+bool vlm_json_scan_bool(struct vlm_json_scan *in);
+
+/* Passes over null and says so; anything else stays to be read. */
+bool vlm_json_scan_null(struct vlm_json_scan *in);
+
+/* The first character of the next value, which stays to be read; NUL at the end. */
+char vlm_json_scan_peek(struct vlm_json_scan *in);
+
 /* A whole number from 0 to 2^64 - 1, written without sign, fraction and exponent. */
 uint64_t vlm_json_scan_number(struct vlm_json_scan *in);
 

@@ -59,4 +59,29 @@
 #define VLM_TORCH_NAME_MAX    512     /* bytes of a name with all its dots */
 #define VLM_TORCH_VALUES_MAX  ((size_t)1 << 32) /* of a tensor: strides of 0 make any number */
 
+/* Text tokenizers: their files and what these may hold, texts to encode */
+#define VLM_TOKENIZER_FILE_MAX  (64 * VLM_MIB) /* also of what a .gz holds */
+#define VLM_PIECES_MAX          2097152        /* ids, and merges */
+#define VLM_PIECE_MAX           (2 * VLM_KIB)  /* bytes of a piece or an added token */
+#define VLM_TOKENIZER_STEPS_MAX 256            /* normalizers, pre-tokenizers, decoders: of each */
+#define VLM_TOKENIZER_DEPTH_MAX 16             /* sequences inside one another */
+#define VLM_PATTERN_MAX         (16 * VLM_KIB) /* bytes of a regular expression */
+#define VLM_PATTERN_MATCH_MAX   10000000       /* PCRE2's match limit, of one search */
+#define VLM_DECODE_RATIO_MAX    64             /* bytes for each of the pieces, of 1 KiB at least */
+#define VLM_TOKENIZER_WORDS_MAX (64 * VLM_MIB) /* all texts of ids; all added tokens, normalized */
+#define VLM_TOKENIZER_WORK_MAX  (256 * VLM_MIB) /* the same, counted again after each step */
+#define VLM_TEXT_MAX            (256 * VLM_MIB)
+#define VLM_LINE_MAX            (64 * VLM_MIB)  /* of a file of lines to encode */
+#define VLM_IDS_LINE_MAX        (512 * VLM_MIB) /* to decode: what such a line becomes as ids */
+
+/* Normalized text, and WordPiece */
+#define VLM_NORMAL_RATIO_MAX    64  /* characters for each byte of a text, of 1 KiB at least */
+#define VLM_WORDPIECE_PIECE_MAX 256 /* bytes of a piece: as many steps a byte of text may take */
+#define VLM_WORDPIECE_NODES_MAX 4194304 /* distinct beginnings of pieces */
+
+/* Unigram */
+#define VLM_UNIGRAM_PIECE_MAX 512     /* bytes of a piece: as many steps a byte of text may take */
+#define VLM_UNIGRAM_NODES_MAX 4194304 /* distinct beginnings of pieces */
+#define VLM_SCORE_TEXT_MAX    64      /* characters of a score */
+
 #endif

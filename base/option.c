@@ -485,9 +485,10 @@ int vlm_tool_end(const struct vlm_tool *tool, int result, const struct vlm_err *
         fprintf(stderr, "%s: %s\n", tool->name, err && err->msg[0] ? err->msg : "failed");
     if (result == VLM_EUSAGE)
         fprintf(stderr, "Try '%s --help'.\n", tool->name);
-    if (!lost)
+    if (!lost || result < 0) /* a failure has been told, it may be this one */
         return vlm_exit_status(result);
     fprintf(stderr, "%s: cannot write to standard output: %s\n", tool->name,
             strerror(number ? number : EIO));
-    return result < 0 ? vlm_exit_status(result) : VLM_EXIT_FAILED;
+    return number == ENOSPC || number == EDQUOT || number == EFBIG ? VLM_EXIT_LIMIT
+                                                                   : VLM_EXIT_FAILED;
 }

@@ -17,7 +17,8 @@
  *
  * What is stronger comes first: the command line, --set section.key=value, the environment
  * (VLM_SHARD_THREADS, then VLM_THREADS), --config FILE, ./vlm.ini, the value in the variable. INI
- * sections are [*], [shard] and, for a verb, [inspect.records]. */
+ * sections are [*], [shard] and, for a verb, [inspect.records]. A tool may take more sections as they
+ * are: struct vlm_settings. */
 #ifndef VLM_BASE_OPTION_H
 #define VLM_BASE_OPTION_H
 
@@ -62,6 +63,16 @@ struct vlm_option {
         l, n, VLM_TYPE_CHOICE, (int *){ t }, v, h, 0, 0                                            \
     }
 
+/* Assignments to the keys of sections that hold no options, like [data] of a recipe: collected, not
+ * understood. Of --set data.lambda=0 and of a file's "lambda = 0" below [data], "data.lambda=0". */
+enum { VLM_SETTINGS_MAX = 256 };
+struct vlm_settings {
+    const char *sections; /* first words of their names: "data|cm3" */
+    const char
+        *line[VLM_SETTINGS_MAX]; /* from the weakest source to the strongest; as long as argv */
+    size_t n;
+};
+
 struct vlm_tool {
     const char *name;     /* "vlm-shard" */
     const char *synopsis; /* "[build] INPUT... -o OUT [options]" */
@@ -70,6 +81,7 @@ struct vlm_tool {
     const struct vlm_option *options;
     size_t n_options;
     bool *json, *quiet;
+    struct vlm_settings *settings; /* NULL: no such sections */
 };
 
 /* Parses argv[1..] into the targets; afterwards argv[0..*argc) holds the program and the operands.

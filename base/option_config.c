@@ -11,6 +11,9 @@
 #include <sys/mman.h>
 
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)
+/* More than inih reads of the names of a section and of a key: a value that goes on in the next line
+ * comes with both again. */
+enum { NAMES_BYTES = 128 };
 
 struct reading {
     struct vlm_parser *parser;
@@ -19,7 +22,31 @@ struct reading {
     bool failed;
 };
 
-enum section { SECTION_OTHER, SECTION_WIDE, SECTION_OWN };
+enum section { SECTION_OTHER, SECTION_WIDE, SECTION_OWN, SECTION_SETTINGS };
+
+/* Whether the first word of a section's name is among those of the settings. */
+static bool is_settings(const struct vlm_settings *settings, const char *section, size_t n)
+{
+    const char *dot = memchr(section, '.', n);
+    size_t word = dot ? (size_t)(dot - section) : n;
+    for (const char *at = settings ? settings->sections : ""; *at;) {
+        size_t length = strcspn(at, "|");
+        if (length == word && !memcmp(at, section, word))
+            return true;
+        at += length + (at[length] == '|');
+    }
+    return false;
+}
+
+static int add_setting(struct vlm_parser *parser, const char *line)
+{
+    struct vlm_settings *settings = parser->tool->settings;
+    if (settings->n == VLM_SETTINGS_MAX)
+        return vlm_fail(parser->err, VLM_EUSAGE, "more than %d settings like '%s'",
+                        VLM_SETTINGS_MAX, line);
+    settings->line[settings->n++] = line;
+    return VLM_OK;
+}
 
 static enum section section_of(const struct vlm_parser *parser, const char *section, size_t n)
 {
@@ -28,7 +55,7 @@ static enum section section_of(const struct vlm_parser *parser, const char *sect
         return SECTION_OWN;
     if ((n == 1 && section[0] == '*') || (n == strcspn(own, ".") && !memcmp(section, own, n)))
         return SECTION_WIDE;
-    return SECTION_OTHER;
+    return is_settings(parser->tool->settings, section, n) ? SECTION_SETTINGS : SECTION_OTHER;
 }
 
 /* The options that name files of options, or end the program, are not keys. */
@@ -50,14 +77,35 @@ static int unknown_key(struct vlm_parser *parser, const char *key, size_t n)
     return vlm_fail(parser->err, VLM_EUSAGE, "unknown key '%.*s'", (int)n, key);
 }
 
+static int take_setting(struct reading *reading, const char *section, const char *key,
+                        const char *value)
+{
+    int n = snprintf(reading->room, reading->left, "%s.%s=%s", section, key, value);
+    if (n < 0 || (size_t)n >= reading->left)
+        return 0;
+    reading->failed = add_setting(reading->parser, reading->room) < 0;
+    reading->room += n + 1;
+    reading->left -= (size_t)n + 1;
+    return !reading->failed;
+}
+
 /* inih calls this for every key; 0 makes it remember the line. */
 static int take_pair(void *user, const char *section, const char *key, const char *value)
 {
     struct reading *reading = user;
     struct vlm_parser *parser = reading->parser;
     enum section kind = section_of(parser, section, strlen(section));
-    if (reading->failed || kind == SECTION_OTHER)
+    if (reading->failed)
         return 1;
+    if (!*section) {
+        vlm_fail(parser->err, VLM_EUSAGE, "key '%s' stands before any [section]", key);
+        reading->failed = true;
+        return 0;
+    }
+    if (kind == SECTION_OTHER)
+        return 1;
+    if (kind == SECTION_SETTINGS)
+        return take_setting(reading, section, key, value);
     const struct vlm_option *option = find_key(parser, key, strlen(key));
     if (!option && kind == SECTION_WIDE)
         return 1;
@@ -79,11 +127,13 @@ static int take_pair(void *user, const char *section, const char *key, const cha
     return rc >= 0;
 }
 
-/* Values must live as long as the process, like those of argv: their pages are never unmapped. All
- * values with their NULs take less room than the lines they stand in. */
+/* Values must live as long as the process, like those of argv: their pages are never unmapped. A value
+ * with its NUL takes no more room than the line it stands in; a setting has its names besides. */
 static int parse_text(struct vlm_parser *parser, const char *path, const char *text, size_t n)
 {
     struct reading reading = { .parser = parser, .left = n + 1 };
+    for (size_t i = 0; parser->tool->settings && i < n; i++)
+        reading.left += text[i] == '\n' || i + 1 == n ? NAMES_BYTES : 0;
     reading.room =
         mmap(NULL, reading.left, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (reading.room == MAP_FAILED)
@@ -131,6 +181,12 @@ int vlm_parser_set(struct vlm_parser *parser, const char *assignment)
                         assignment);
     size_t section = (size_t)(dot - assignment), key = (size_t)(equals - dot - 1);
     enum section kind = section_of(parser, assignment, section);
+    if (kind == SECTION_SETTINGS)
+        return add_setting(parser, assignment);
+    if (kind == SECTION_OTHER && parser->tool->settings)
+        return vlm_fail(parser->err, VLM_EUSAGE,
+                        "option '--set': section '%.*s' is none of %s|%s|*", (int)section,
+                        assignment, parser->section, parser->tool->settings->sections);
     if (kind == SECTION_OTHER)
         return vlm_fail(parser->err, VLM_EUSAGE,
                         "option '--set': section '%.*s' is not '%s' or '*'", (int)section,

@@ -2,6 +2,7 @@
 #include "base/vlm.h"
 
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/file.h"
@@ -108,6 +109,29 @@ static void test_arena_blocks(void **state)
         assert_int_equal(zero[i], 0);
     assert_string_equal(vlm_arena_copy(&arena, "abcdef", 3), "abc");
     vlm_arena_release(&arena);
+}
+
+static void test_array_grows(void **state)
+{
+    uint32_t *list = NULL;
+    size_t capacity = 0, n = 0, moves = 0, was = 0;
+    (void)state;
+    for (; n < 100000; n++) {
+        assert_true(vlm_array_reserve(&list, &capacity, n, 1, sizeof(*list)));
+        assert_true(capacity > n);
+        moves += capacity != was;
+        was = capacity;
+        list[n] = (uint32_t)n;
+    }
+    assert_true(moves < 30);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(list[i], i);
+    uint32_t *before = list;
+    assert_false(vlm_array_reserve(&list, &capacity, n, SIZE_MAX, sizeof(*list)));
+    assert_false(vlm_array_reserve(&list, &capacity, n, SIZE_MAX / 2, sizeof(*list)));
+    assert_ptr_equal(list, before);
+    assert_int_equal(capacity, was);
+    free(list);
 }
 
 static void test_buffer_grows(void **state)
@@ -640,6 +664,8 @@ static void test_option_config_errors(void **state)
     config_fails(folder, "[probe]\nthreads\n",
                  ", line 2 is neither [section] nor key = value, or is too long");
     config_fails(folder, "[probe]\nhelp = 1\n", ", line 2: unknown key 'help'");
+    config_fails(folder, "threads = 1\n[probe]\n",
+                 ", line 1: key 'threads' stands before any [section]");
 }
 
 /* --- files --- */
@@ -667,6 +693,36 @@ static void test_file_write_is_atomic(void **state)
     vlm_buffer_release(&read);
     free(folder);
     free(path);
+}
+
+static void test_file_write_keeps_links_and_pipes(void **state)
+{
+    char *path = vlm_path_join(*state, "target"), *link = vlm_path_join(*state, "link");
+    char *pipe = vlm_path_join(*state, "pipe");
+    struct vlm_err err = { 0 };
+    struct vlm_buffer read_back = { 0 };
+    struct stat about;
+    assert_int_equal(vlm_file_write(path, "first", 5, &err), VLM_OK);
+    assert_int_equal(symlink("target", link), 0);
+    assert_int_equal(vlm_file_write(link, "second", 6, &err), VLM_OK);
+    assert_int_equal(lstat(link, &about), 0);
+    assert_true(S_ISLNK(about.st_mode));
+    assert_int_equal(vlm_file_read(&read_back, path, 6, &err), VLM_OK);
+    assert_memory_equal(read_back.data, "second", 6);
+    vlm_buffer_release(&read_back);
+    assert_int_equal(mkfifo(pipe, 0666), 0);
+    int fd = open(pipe, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    char bytes[8];
+    assert_int_equal(vlm_file_write(pipe, "third", 5, &err), VLM_OK);
+    assert_int_equal(read(fd, bytes, sizeof(bytes)), 5);
+    assert_int_equal(lstat(pipe, &about), 0);
+    assert_true(S_ISFIFO(about.st_mode));
+    close(fd);
+    assert_int_equal(vlm_file_write(*state, "x", 1, &err), VLM_EFAIL);
+    assert_non_null(strstr(err.msg, "it is a folder"));
+    free(path);
+    free(link);
+    free(pipe);
 }
 
 static void test_file_publish(void **state)
@@ -768,6 +824,7 @@ int main(void)
         cmocka_unit_test(test_arena_cap),
         cmocka_unit_test(test_arena_overflow),
         cmocka_unit_test(test_arena_blocks),
+        cmocka_unit_test(test_array_grows),
         cmocka_unit_test(test_buffer_grows),
         cmocka_unit_test(test_buffer_failure_sticks),
         cmocka_unit_test(test_bytes_bounds),
@@ -789,6 +846,7 @@ int main(void)
         cmocka_unit_test(test_option_precedence),
         cmocka_unit_test(test_option_config_errors),
         cmocka_unit_test(test_file_write_is_atomic),
+        cmocka_unit_test(test_file_write_keeps_links_and_pipes),
         cmocka_unit_test(test_file_publish),
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_folders),
