@@ -13,7 +13,7 @@
 
 #include "base/utf8.h"
 #include "tokenize/names.h"
-#include "tokenize/sequence/render.h"
+#include "tokenize/render/render.h"
 
 enum { ORACLE_DEPTH_MAX = 4096 };
 

@@ -4,7 +4,7 @@
 #include "tests/render_fixture.h"
 #include "tokenize/html/page_tree.h"
 #include "tokenize/html/passes.h"
-#include "tokenize/sequence/render.h"
+#include "tokenize/render/render.h"
 
 #define PARAGRAPH                                                                                  \
     "<p>A paragraph of running text, long enough to be content, with a comma or two, and a full "  \

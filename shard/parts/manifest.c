@@ -466,6 +466,26 @@ int vlm_manifest_read(struct vlm_manifest *manifest, const char *folder, struct 
     return rc;
 }
 
+bool vlm_is_shard_set(const char *folder)
+{
+    static const char set_format[] = "\"vlm-shard-set "; /* of any version */
+    struct vlm_buffer text = { 0 };
+    struct vlm_err ignored;
+    char *manifest = vlm_path_join(folder, "manifest.json");
+    bool found = vlm_file_read(&text, manifest, MANIFEST_MAX, &ignored) == VLM_OK &&
+                 memmem(text.data, text.size, set_format, strlen(set_format));
+    vlm_buffer_release(&text);
+    free(manifest);
+    return found;
+}
+
+bool vlm_manifest_has_profile(const struct vlm_manifest *manifest)
+{
+    json_object *options = json_object_object_get(manifest->plan, "options");
+    const char *profile = json_object_get_string(json_object_object_get(options, "profile"));
+    return profile && strcmp(profile, "none") != 0;
+}
+
 void vlm_manifest_release(struct vlm_manifest *manifest)
 {
     for (size_t i = 0; manifest->parts && i < manifest->n_parts; i++)

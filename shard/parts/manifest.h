@@ -92,10 +92,17 @@ struct vlm_manifest {
     uint64_t generation;
 };
 
+/* Whether the folder is a shard set of any version: its manifest.json says so. */
+bool vlm_is_shard_set(const char *folder);
+
 /* Reads OUT/manifest.json. VLM_SKIP when the folder has none: it is no (finished) shard set. */
 VLM_MUST_CHECK int vlm_manifest_read(struct vlm_manifest *manifest, const char *folder,
                                      struct vlm_err *err);
 void vlm_manifest_release(struct vlm_manifest *manifest);
+
+/* Whether a profile chose the documents: then their main content is what it judged, and what the bare forms
+ * show (VLM_RENDER_MAIN). */
+bool vlm_manifest_has_profile(const struct vlm_manifest *manifest);
 
 /* manifest.json of the next generation of a set: other parts, as many of them, and tokenizers; all else as
  * it was. VLM_ENOMEM. */

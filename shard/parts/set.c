@@ -194,23 +194,23 @@ int vlm_set_image(struct vlm_set *set, const uint8_t sha256[VLM_SHA256_SIZE],
                         : rc;
 }
 
-/* The number of the tokenizer with that id, NULL: of the first. VLM_SKIP: the set has none at all. */
-static int choose_tokenizer(const struct vlm_set *set, const char *id, size_t *number,
-                            struct vlm_err *err)
+int vlm_set_tokenizer(const struct vlm_set *set, const char *id,
+                      const struct vlm_set_tokenizer **found, struct vlm_err *err)
 {
     const struct vlm_set_tokenizers *tokenizers = &set->manifest.tokenizers;
     char text[VLM_TOKENIZERS_TEXT];
-    *number = id ? vlm_tokenizers_find(tokenizers, id) : 0;
-    if (id && *number == tokenizers->n)
+    size_t i = id ? vlm_tokenizers_find(tokenizers, id) : 0;
+    *found = i < tokenizers->n ? &tokenizers->list[i] : NULL;
+    if (id && !*found)
         return vlm_fail(err, VLM_EUSAGE, "'%s' has no codes of '%s', but %s", set->folder, id,
                         vlm_tokenizers_text(text, tokenizers));
-    return tokenizers->n ? VLM_OK : vlm_fail(err, VLM_SKIP, "'%s' has no codes", set->folder);
+    return VLM_OK;
 }
 
-static int get_codes(struct vlm_set *set, size_t number, const uint8_t sha256[VLM_SHA256_SIZE],
-                     uint16_t codes[VLM_CODES], struct vlm_err *err)
+static int get_codes(struct vlm_set *set, const struct vlm_set_tokenizer *tokenizer,
+                     const uint8_t sha256[VLM_SHA256_SIZE], uint16_t codes[VLM_CODES],
+                     struct vlm_err *err)
 {
-    const struct vlm_set_tokenizer *tokenizer = &set->manifest.tokenizers.list[number];
     char name[VLM_CODES_NAME_SIZE];
     struct vlm_bytes value;
     int rc = set->part ? vlm_part_get(set->part, vlm_codes_name(name, tokenizer->id), sha256,
@@ -222,19 +222,23 @@ static int get_codes(struct vlm_set *set, size_t number, const uint8_t sha256[VL
         return vlm_fail(err, VLM_EFORMAT, "'%s': %s: codes of %zu bytes, expected %d",
                         set->part->path, name, vlm_bytes_left(&value), VLM_CODES_BYTES);
     vlm_codes_decode(codes, value.at);
+    uint16_t largest = 0;
     for (size_t i = 0; i < VLM_CODES; i++)
-        if (codes[i] >= tokenizer->codebook_size)
-            return vlm_fail(err, VLM_EFORMAT, "'%s': %s: code %u, the codebook has %" PRIu64,
-                            set->part->path, name, codes[i], tokenizer->codebook_size);
+        largest = VLM_MAX(largest, codes[i]);
+    if (largest >= tokenizer->codebook_size)
+        return vlm_fail(err, VLM_EFORMAT, "'%s': %s: code %u, the codebook has %" PRIu64,
+                        set->part->path, name, largest, tokenizer->codebook_size);
     return VLM_OK;
 }
 
 int vlm_set_codes(struct vlm_set *set, const char *id, const uint8_t sha256[VLM_SHA256_SIZE],
                   uint16_t codes[VLM_CODES], struct vlm_err *err)
 {
-    size_t number;
-    int rc = choose_tokenizer(set, id, &number, err);
-    return rc == VLM_OK ? get_codes(set, number, sha256, codes, err) : rc;
+    const struct vlm_set_tokenizer *tokenizer;
+    int rc = vlm_set_tokenizer(set, id, &tokenizer, err);
+    if (rc == VLM_OK && !tokenizer)
+        rc = vlm_fail(err, VLM_SKIP, "'%s' has no codes", set->folder);
+    return rc == VLM_OK ? get_codes(set, tokenizer, sha256, codes, err) : rc;
 }
 
 _Static_assert((int)VLM_IMAGE_CODES == (int)VLM_CODES, "documents and tokenizers agree");
@@ -242,21 +246,21 @@ _Static_assert((int)VLM_IMAGE_CODES == (int)VLM_CODES, "documents and tokenizers
 int vlm_set_add_codes(struct vlm_set *set, const char *id, struct vlm_document *document,
                       struct vlm_arena *arena, struct vlm_err *err)
 {
-    size_t number;
-    int rc = choose_tokenizer(set, id, &number, err);
-    for (size_t i = 0; rc == VLM_OK && i < document->n_images; i++) {
+    const struct vlm_set_tokenizer *tokenizer;
+    int rc = vlm_set_tokenizer(set, id, &tokenizer, err);
+    for (size_t i = 0; rc == VLM_OK && tokenizer && i < document->n_images; i++) {
         struct vlm_document_image *image = &document->images[i];
         if (image->status != VLM_IMAGE_OK)
             continue;
         uint16_t *codes = vlm_arena_alloc(arena, VLM_CODES, sizeof(*codes));
         if (!codes)
             return vlm_fail(err, VLM_ELIMIT, "no memory for the codes of a document");
-        rc = get_codes(set, number, image->sha256, codes, err);
+        rc = get_codes(set, tokenizer, image->sha256, codes, err);
         if (rc == VLM_OK)
             image->codes = codes;
         rc = rc == VLM_SKIP ? VLM_OK : rc;
     }
-    return rc == VLM_SKIP ? VLM_OK : rc;
+    return rc;
 }
 
 const struct vlm_manifest *vlm_set_manifest(const struct vlm_set *set)

@@ -23,8 +23,14 @@ VLM_MUST_CHECK int vlm_set_next(struct vlm_set *set, struct vlm_document **docum
 /* The stored image in the part of the last document; valid until the next call. VLM_SKIP: not there. */
 VLM_MUST_CHECK int vlm_set_image(struct vlm_set *set, const uint8_t sha256[VLM_SHA256_SIZE],
                                  struct vlm_stored_image *image, struct vlm_err *err);
-/* Its codes by a tokenizer of vlm_set_manifest(set)->tokenizers; id NULL: the first. VLM_SKIP: there are
- * none for this image, or the set has no tokenizer. VLM_EUSAGE: the set has none with that id. */
+
+/* The tokenizer whose codes an id asks for, valid as long as the set; id NULL: the first, and *found is
+ * NULL when the set has no codes. VLM_EUSAGE: it has none by a tokenizer with that id. */
+VLM_MUST_CHECK int vlm_set_tokenizer(const struct vlm_set *set, const char *id,
+                                     const struct vlm_set_tokenizer **found, struct vlm_err *err);
+
+/* Codes of an image by a tokenizer of the set (id as above). VLM_SKIP: there are none for this image, or
+ * the set has no codes. VLM_EUSAGE: the set has no tokenizer with that id. */
 VLM_MUST_CHECK int vlm_set_codes(struct vlm_set *set, const char *id,
                                  const uint8_t sha256[VLM_SHA256_SIZE], uint16_t codes[VLM_CODES],
                                  struct vlm_err *err);

@@ -9,6 +9,8 @@
 #include "base/hash.h"
 #include "base/limits.h"
 
+#include <endian.h>
+
 /* Header of a document:  0 u64 checksum   8 u8 version   9 u8[3] zero   12 u32 images
  *                       16 id[16]        32 payload SHA-256[32]
  * Entry of its image table: u8 status, format, used, candidates; u32 width, height; SHA-256[32] */
@@ -445,6 +447,7 @@ void vlm_codes_encode(uint8_t bytes[VLM_CODES_BYTES], const uint16_t codes[VLM_C
 
 void vlm_codes_decode(uint16_t codes[VLM_CODES], const uint8_t bytes[VLM_CODES_BYTES])
 {
-    for (size_t i = 0; i < VLM_CODES; i++)
-        codes[i] = (uint16_t)(bytes[2 * i] | bytes[2 * i + 1] << 8);
+    memcpy(codes, bytes, VLM_CODES_BYTES);
+    for (size_t i = 0; i < VLM_CODES; i++) /* nothing on little-endian machines */
+        codes[i] = le16toh(codes[i]);
 }

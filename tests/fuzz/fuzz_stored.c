@@ -3,7 +3,7 @@
 #include "base/vlm.h"
 
 #include "shard/parts/stored.h"
-#include "tokenize/sequence/render.h"
+#include "tokenize/render/render.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

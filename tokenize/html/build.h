@@ -18,7 +18,8 @@ struct vlm_build {
     const struct vlm_prepass *prepass;
     const char *page;
     size_t page_size;
-    const char *url; /* of the page, or NULL */
+    const char *url;          /* of the page, or NULL */
+    struct vlm_page_map *map; /* filled for traces, or NULL */
 
     struct vlm_buffer text; /* of the document */
     struct vlm_event *events;

@@ -708,7 +708,7 @@ size_t vlm_reference_decode(char out[VLM_REFERENCE_MAX], size_t *out_n, const ch
     return decode_named(out, out_n, p, n, attribute);
 }
 
-void vlm_text_decode(struct vlm_buffer *out, const char *p, size_t n, bool attribute)
+void vlm_references_decode(struct vlm_buffer *out, const char *p, size_t n, bool attribute)
 {
     while (n) {
         const char *mark = memchr(p, '&', n);

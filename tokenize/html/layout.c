@@ -52,6 +52,22 @@ enum vlm_layout vlm_element_layout(unsigned element)
     return element < VLM_ELEMENT_COUNT ? (enum vlm_layout)layout_of[element] : VLM_LAYOUT_INLINE;
 }
 
+/* Bytes that may be, or begin, white space. */
+static const bool space_begins[256] = {
+    ['\t'] = true, ['\n'] = true, ['\v'] = true, ['\f'] = true,
+    ['\r'] = true, [' '] = true,  [0xc2] = true,
+};
+
+size_t vlm_words_at(const char *p, size_t n)
+{
+    for (size_t i = 0;; i++) {
+        while (i < n && (!space_begins[(uint8_t)p[i]] || !vlm_space_at(p + i, n - i)))
+            i++;
+        if (!i || i + 1 >= n || p[i] != ' ' || vlm_space_at(p + i + 1, n - i - 1))
+            return i;
+    }
+}
+
 bool vlm_layout_has_no_end(unsigned element)
 {
     return element < VLM_ELEMENT_COUNT && has_no_end[element];

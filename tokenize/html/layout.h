@@ -32,4 +32,8 @@ static inline size_t vlm_space_at(const char *p, size_t n)
     return n > 1 && (uint8_t)p[0] == 0xc2 && (uint8_t)p[1] == 0xa0 ? 2 : 0;
 }
 
+/* Bytes of the longest beginning that stays as it is when white space is collapsed: words with one space (U+0020)
+ * between them, none at its end. 0 when p begins with white space. */
+size_t vlm_words_at(const char *p, size_t n);
+
 #endif

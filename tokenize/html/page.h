@@ -11,6 +11,7 @@
 #define VLM_TOKENIZE_PAGE_H
 
 #include "tokenize/document.h"
+#include "tokenize/html/page_map.h"
 
 /* Something of the page was cut or repaired; bits of document->warnings, names in page.c. */
 enum vlm_page_warning {
@@ -42,6 +43,10 @@ struct vlm_page_input {
 struct vlm_page_parser;
 VLM_MUST_CHECK int vlm_page_parser_new(struct vlm_page_parser **out, struct vlm_err *err);
 void vlm_page_parser_free(struct vlm_page_parser *parser);
+
+/* From now on every parse fills map anew: where the text stands in the decoded page. NULL: none. The
+ * map is the caller's and must live until the last parse. */
+void vlm_page_parser_trace(struct vlm_page_parser *parser, struct vlm_page_map *map);
 
 /* Parses one page and runs all passes; url, title, lang, charset and warnings are set, date, source
  * and payload_sha256 are the caller's to set. *opt_out (may be NULL) gets vlm_opt_out bits of

@@ -23,6 +23,7 @@ struct vlm_page_parser {
     struct vlm_prepass prepass;
     struct vlm_build build;
     struct vlm_buffer page;
+    struct vlm_page_map *map; /* borrowed; NULL: nobody asks */
 };
 
 /* What libxml2 hands to its callbacks. */
@@ -73,7 +74,11 @@ struct vlm_string vlm_build_value(struct vlm_build *build,
                                   const struct vlm_tag_attribute *attribute)
 {
     size_t start = build->text.size;
-    vlm_text_decode(&build->text, build->page + attribute->start, attribute->length, true);
+    vlm_references_decode(&build->text, build->page + attribute->start, attribute->length, true);
+    if (build->map)
+        vlm_page_map_add_value(
+            build->map, (uint32_t)start, build->page,
+            (struct vlm_page_range){ attribute->start, attribute->start + attribute->length });
     return (struct vlm_string){ (uint32_t)start, (uint32_t)(build->text.size - start) };
 }
 
@@ -136,6 +141,22 @@ static struct vlm_event *text_event(struct vlm_build *build, uint32_t offset)
     return event;
 }
 
+/* Notes for traces where the text since size `before` comes from. */
+static void map_text(struct vlm_build *build, size_t before, const char *p, const char *end)
+{
+    const size_t n = build->text.size - before;
+    if (!build->map || !n)
+        return;
+    bool verbatim = n == (size_t)(end - p) && !memcmp(build->text.data + before, p, n);
+    const struct vlm_page_span span = {
+        .text = (uint32_t)before,
+        .length = (uint32_t)n,
+        .page = { (uint32_t)(p - build->page), (uint32_t)(end - build->page) },
+        .verbatim = verbatim,
+    };
+    vlm_page_map_add(build->map, &span);
+}
+
 /* Appends characters to the current TEXT event. */
 static void add_characters(struct vlm_build *build, const char *p, size_t n, uint32_t offset)
 {
@@ -161,10 +182,13 @@ static void add_space(struct vlm_build *build, uint32_t offset)
 /* An element beyond the depth limit must leave a space: nobody else sees the line begin. */
 static void begin_line(struct vlm_build *build, bool emitted, uint32_t offset)
 {
+    const size_t before = build->text.size;
+    const char *here = build->page + offset;
     if (emitted)
         break_line(build);
     else
         add_space(build, offset);
+    map_text(build, before, here, here);
 }
 
 static bool is_space(char c)
@@ -179,19 +203,22 @@ static void add_collapsed(struct vlm_build *build, const char *p, const char *en
     const char *begin = p;
     while (p < end) {
         uint32_t at = offset + (uint32_t)(p - begin);
+        size_t before = build->text.size;
+        const char *word = p;
         if (is_space(*p)) {
             while (p < end && is_space(*p))
                 p++;
             add_space(build, at);
+            map_text(build, before, word, p);
             continue;
         }
-        const char *word = p;
         /* One space between two words is the usual case and is copied along with them. */
         while (p < end && (raw || *p != '&') &&
                (!is_space(*p) || (*p == ' ' && p + 1 < end && !is_space(p[1]))))
             p++;
         if (p > word) {
             add_characters(build, word, (size_t)(p - word), at);
+            map_text(build, before, word, p);
             build->at_start = build->after_space = false;
             if (p == end || *p != '&' || raw)
                 continue;
@@ -199,12 +226,16 @@ static void add_collapsed(struct vlm_build *build, const char *p, const char *en
         char character[VLM_REFERENCE_MAX];
         size_t n, used = vlm_reference_decode(character, &n, p, (size_t)(end - p), false);
         at = offset + (uint32_t)(p - begin);
+        before = build->text.size;
+        word = p;
         p += used ? used : 1;
         if (used && n == 1 && is_space(character[0])) {
             add_space(build, at);
+            map_text(build, before, word, p);
             continue;
         }
         add_characters(build, used ? character : "&", used ? n : 1, at);
+        map_text(build, before, word, p);
         build->at_start = build->after_space = false;
     }
 }
@@ -219,20 +250,26 @@ static void add_preformatted(struct vlm_build *build, const char *p, const char 
     build->at_start = build->after_space = false;
     while (p < end) {
         const char *word = p;
+        size_t before = build->text.size;
         while (p < end && *p != '\r' && (raw || *p != '&'))
             p++;
         add_characters(build, word, (size_t)(p - word), offset);
+        map_text(build, before, word, p);
         if (p == end)
             return;
+        word = p;
+        before = build->text.size;
         if (*p == '\r') {
             p += p + 1 < end && p[1] == '\n' ? 2 : 1;
             add_characters(build, "\n", 1, offset);
+            map_text(build, before, word, p);
             continue;
         }
         char character[VLM_REFERENCE_MAX];
         size_t n, used = vlm_reference_decode(character, &n, p, (size_t)(end - p), false);
         p += used ? used : 1;
         add_characters(build, used ? character : "&", used ? n : 1, offset);
+        map_text(build, before, word, p);
     }
 }
 
@@ -297,7 +334,7 @@ static void read_base(struct vlm_build *build, const struct vlm_token *token)
         return;
     struct vlm_buffer value = { 0 };
     struct vlm_err ignored = { 0 };
-    vlm_text_decode(&value, build->page + href->start, href->length, true);
+    vlm_references_decode(&value, build->page + href->start, href->length, true);
     const char *text = value.data ? (const char *)value.data : "";
     if (value.failed ||
         vlm_url_resolve(&build->base, build->url, text, value.size, &ignored) != VLM_OK ||
@@ -598,6 +635,11 @@ void vlm_page_parser_free(struct vlm_page_parser *parser)
     free(parser);
 }
 
+void vlm_page_parser_trace(struct vlm_page_parser *parser, struct vlm_page_map *map)
+{
+    parser->map = map;
+}
+
 /* An unusual page must not make the parser large for ever. */
 static void shrink(struct vlm_page_parser *parser)
 {
@@ -701,6 +743,13 @@ static int decode(struct vlm_page_parser *parser, const struct vlm_encoding **en
     return VLM_OK;
 }
 
+static void begin_map(struct vlm_page_parser *parser)
+{
+    parser->build.map = parser->map;
+    if (parser->map)
+        vlm_page_map_reset(parser->map);
+}
+
 /* The passes, with memory of their own that is gone afterwards. */
 static int run_passes(struct vlm_document *document, struct vlm_err *err)
 {
@@ -721,13 +770,20 @@ int vlm_page_parse(struct vlm_document **out, struct vlm_page_parser *parser,
     int rc = decode(parser, &encoding, in, err);
     if (rc != VLM_OK)
         goto out;
+    begin_map(parser);
     vlm_prepass_run(&parser->prepass, build->page, build->page_size);
     build->warnings |= parser->prepass.warnings;
+    for (size_t i = 0; build->map && i < parser->prepass.n_tokens; i++)
+        if (parser->prepass.tokens[i].kind < VLM_TOKEN_TEXT)
+            vlm_page_map_add_tag(build->map,
+                                 (struct vlm_page_range){ parser->prepass.tokens[i].offset,
+                                                          parser->prepass.tokens[i].end });
     if (parser->prepass.failed) {
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for the tokens of a page");
         goto out;
     }
     rc = run_libxml2(build, err);
+    build->failed |= build->map && build->map->failed;
     if (rc == VLM_OK && (build->failed || build->text.failed))
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for the events of a page");
     if (rc == VLM_OK)
@@ -750,6 +806,7 @@ int vlm_page_from_text(struct vlm_document **out, struct vlm_page_parser *parser
     *out = NULL;
     int rc = decode(parser, &encoding, in, err);
     const char *p = build->page, *end = p + build->page_size;
+    begin_map(parser);
     while (rc == VLM_OK && p < end) {
         const char *line_end = memchr(p, '\n', (size_t)(end - p));
         line_end = line_end ? line_end : end;
@@ -770,6 +827,7 @@ int vlm_page_from_text(struct vlm_document **out, struct vlm_page_parser *parser
         }
         p = line_end + (line_end < end);
     }
+    build->failed |= build->map && build->map->failed;
     if (rc == VLM_OK && (build->failed || build->text.failed))
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for the events of a page");
     if (rc == VLM_OK)

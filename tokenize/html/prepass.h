@@ -97,6 +97,6 @@ size_t vlm_reference_decode(char out[VLM_REFERENCE_MAX], size_t *out_n, const ch
                             bool attribute);
 
 /* Appends n bytes with their references resolved. */
-void vlm_text_decode(struct vlm_buffer *out, const char *p, size_t n, bool attribute);
+void vlm_references_decode(struct vlm_buffer *out, const char *p, size_t n, bool attribute);
 
 #endif

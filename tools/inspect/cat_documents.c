@@ -6,14 +6,6 @@
 #include "shard/parts/set.h"
 #include "tools/inspect/document_json.h"
 
-/* A set that was made with a profile shows its main content, as the profile judged it. */
-static bool has_profile(const struct vlm_manifest *manifest)
-{
-    json_object *options = json_object_object_get(manifest->plan, "options");
-    const char *profile = json_object_get_string(json_object_object_get(options, "profile"));
-    return profile && strcmp(profile, "none");
-}
-
 /* The codes of an image by every tokenizer of the set, as members. */
 static int write_codes(struct vlm_json *json, const struct vlm_document_image *image,
                        struct vlm_set *set, struct vlm_err *err)
@@ -59,7 +51,7 @@ int vlm_cat_documents(const char *folder, enum vlm_render form, unsigned render_
     uint64_t n = 0;
     vlm_arena_init(&arena, VLM_GIB);
     int rc = vlm_set_open(&set, folder, err);
-    if (rc == VLM_OK && has_profile(vlm_set_manifest(set)))
+    if (rc == VLM_OK && vlm_manifest_has_profile(vlm_set_manifest(set)))
         render_flags |= VLM_RENDER_MAIN;
     while (rc == VLM_OK && (!limit || n < limit) &&
            (rc = vlm_set_next(set, &document, &arena, err)) == VLM_OK) {

@@ -2,7 +2,7 @@
 #ifndef VLM_TOOLS_DOCUMENT_JSON_H
 #define VLM_TOOLS_DOCUMENT_JSON_H
 
-#include "tokenize/sequence/render.h"
+#include "tokenize/render/render.h"
 
 /* Status of an image that nobody has looked for, as in a page without its crawl: printed as null. */
 enum { VLM_STATUS_UNKNOWN = 255 };

@@ -8,18 +8,13 @@
 #include "base/option.h"
 #include "shard/parts/set.h"
 #include "tokenize/names.h"
-#include "tokenize/sequence/flow.h"
+#include "tokenize/render/flow.h"
+#include "tools/common/find_document.h"
 #include "tools/inspect/inspect.h"
 #include "tools/inspect/show.h"
+#include "tools/common/terminal.h"
 
 #include <math.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-enum { ID_DIGITS = 32, ID_DIGITS_MIN = 4, WIDTH_DEFAULT = 80 };
-
-enum colour { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER };
-#define COLOUR_WORDS "auto|always|never"
 
 struct show {
     const char *folder, *id; /* hexadecimal digits, all or the first of them */
@@ -27,56 +22,6 @@ struct show {
     int colour;
     int64_t width;
 };
-
-/* Finding the document --------------------------------------------------------------------------- */
-
-static bool has_id(const struct vlm_document *document, const char *digits, size_t n)
-{
-    uint8_t id[16];
-    char hex[ID_DIGITS + 1];
-    vlm_document_id(id, document);
-    return !strncmp(vlm_hex(hex, id, sizeof(id)), digits, n);
-}
-
-/* Leaves the set at the document. A beginning of an id must be that of one document only. */
-static int find_document(const struct show *show, struct vlm_set **set,
-                         struct vlm_document **document, struct vlm_arena *arena,
-                         struct vlm_err *err)
-{
-    uint64_t found = 0, number = 0, n = 0;
-    size_t digits = strlen(show->id);
-    if (digits < ID_DIGITS_MIN || digits > ID_DIGITS ||
-        strspn(show->id, "0123456789abcdef") != digits)
-        return vlm_fail(err, VLM_EUSAGE,
-                        "'%s' is no id: give %d to %d hexadecimal digits, as vlm-inspect cat has "
-                        "them",
-                        show->id, ID_DIGITS_MIN, ID_DIGITS);
-    int rc = vlm_set_open(set, show->folder, err);
-    while (rc == VLM_OK && (rc = vlm_set_next(*set, document, arena, err)) == VLM_OK) {
-        n++;
-        if (has_id(*document, show->id, digits)) {
-            if (digits == ID_DIGITS)
-                return VLM_OK;
-            number = n;
-            found++;
-        }
-        vlm_arena_reset(arena);
-    }
-    if (rc != VLM_EOF)
-        return rc;
-    if (found != 1)
-        return vlm_fail(err, VLM_EFAIL,
-                        found ? "'%s' has %" PRIu64 " documents whose id begins with '%s'"
-                              : "'%s' has %" PRIu64 " documents with the id '%s'",
-                        show->folder, found, show->id);
-    vlm_set_close(*set);
-    rc = vlm_set_open(set, show->folder, err);
-    for (n = 0; rc == VLM_OK && n < number; n++) {
-        vlm_arena_reset(arena);
-        rc = vlm_set_next(*set, document, arena, err);
-    }
-    return rc;
-}
 
 /* Text and the places of its images ---------------------------------------------------------------- */
 
@@ -232,30 +177,12 @@ void vlm_show_caption(struct vlm_buffer *out, const struct vlm_shown *shown, siz
 
 /* The verb ---------------------------------------------------------------------------------------- */
 
-static unsigned terminal_width(void)
-{
-    struct winsize size;
-    const char *columns = getenv("COLUMNS");
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    unsigned long n = columns ? strtoul(columns, NULL, 10) : 0;
-    return n >= 20 && n <= 1000 ? (unsigned)n : WIDTH_DEFAULT;
-}
-
-static bool wants_colour(int colour)
-{
-    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-    if (colour != COLOUR_AUTO)
-        return colour == COLOUR_ALWAYS;
-    return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
-}
-
 static int print(const struct show *show, const struct vlm_shown *shown, struct vlm_err *err)
 {
     struct vlm_buffer out = { 0 };
     const struct vlm_show_style style = { .width = show->width ? (unsigned)show->width
-                                                               : terminal_width(),
-                                          .colour = wants_colour(show->colour) };
+                                                               : vlm_terminal_width(),
+                                          .colour = vlm_terminal_colour(show->colour) };
     int rc = show->html ? vlm_show_html(&out, shown, err) : vlm_show_text(&out, shown, &style, err);
     if (rc == VLM_OK && out.failed)
         rc = vlm_fail(err, VLM_ENOMEM, "no memory to show the document");
@@ -276,7 +203,7 @@ static int show_document(const struct show *show, struct vlm_err *err)
     struct vlm_shown shown = { 0 };
     struct vlm_arena arena;
     vlm_arena_init(&arena, 4 * (size_t)VLM_GIB);
-    int rc = find_document(show, &set, &document, &arena, err);
+    int rc = vlm_find_document(&set, &document, show->folder, show->id, &arena, err);
     if (rc == VLM_OK)
         rc = open_tokenizer(show, &vlm_set_manifest(set)->tokenizers, &tokenizer, &shown, err);
     if (rc == VLM_OK && tokenizer)
@@ -312,7 +239,7 @@ int vlm_inspect_show(int argc, char **argv)
                           "write a page of HTML that needs no other file; '-': to stdout"),
         VLM_OPTION_NUMBER(0, "width", &show.width, "N", "columns; 0: those of the terminal", 0,
                           1000),
-        VLM_OPTION_CHOICE(0, "color", &show.colour, COLOUR_WORDS,
+        VLM_OPTION_CHOICE(0, "color", &show.colour, VLM_COLOUR_WORDS,
                           "24-bit colours, or letters of different darkness"),
     };
     const struct vlm_tool tool = {

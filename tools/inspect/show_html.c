@@ -1,7 +1,7 @@
 /* show_html.c - a document as one file of HTML: pictures are data: URLs, and the page may load nothing. */
 #include "base/vlm.h"
 
-#include "tokenize/sequence/attributes.h"
+#include "tokenize/render/attributes.h"
 #include "tools/inspect/show.h"
 
 static const char head[] =

@@ -7,19 +7,9 @@
 
 #include "base/utf8.h"
 #include "tools/inspect/show.h"
+#include "tools/common/terminal.h"
 
 enum { PICTURE_MAX = 64, PICTURE_MIN = 8, GAP = 2 };
-
-/* Bytes of the character at p, and whether it may go to a terminal: no control character of ASCII
- * (newline and tab are white space here) or of Latin-1. */
-static size_t character(const char *p, size_t n, bool *visible)
-{
-    const uint8_t *b = (const uint8_t *)p;
-    size_t size = b[0] < 0x80 ? 1 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : 4;
-    size = VLM_MIN(size, n);
-    *visible = b[0] >= 0x20 && b[0] != 0x7f && !(b[0] == 0xc2 && size == 2 && b[1] < 0xa0);
-    return size;
-}
 
 /* One line of the page, in lines of at most width characters, broken at blanks. */
 static void add_wrapped(struct vlm_buffer *out, const char *p, size_t n, unsigned width)
@@ -29,7 +19,7 @@ static void add_wrapped(struct vlm_buffer *out, const char *p, size_t n, unsigne
         size_t end = i, shown = 0;
         while (end < n && p[end] != ' ' && p[end] != '\t') {
             bool visible;
-            end += character(p + end, n - end, &visible);
+            end += vlm_terminal_character(p + end, n - end, &visible);
             shown += visible;
         }
         if (column && column + 1 + shown > width) {
@@ -41,7 +31,7 @@ static void add_wrapped(struct vlm_buffer *out, const char *p, size_t n, unsigne
         }
         for (size_t k = i; k < end;) {
             bool visible;
-            size_t size = character(p + k, end - k, &visible);
+            size_t size = vlm_terminal_character(p + k, end - k, &visible);
             if (visible)
                 vlm_buffer_add(out, p + k, size);
             k += size;

@@ -103,19 +103,6 @@ static int take_dump(const struct vlm_gather *gather, const char *path, int fd, 
 
 /* Shard sets --------------------------------------------------------------------------------------- */
 
-bool vlm_is_shard_set(const char *path)
-{
-    static const char set_format[] = "\"vlm-shard-set "; /* of any version */
-    struct vlm_buffer text = { 0 };
-    struct vlm_err ignored;
-    char *manifest = vlm_path_join(path, "manifest.json");
-    bool found = vlm_file_read(&text, manifest, VLM_GIB, &ignored) == VLM_OK &&
-                 memmem(text.data, text.size, set_format, strlen(set_format));
-    vlm_buffer_release(&text);
-    free(manifest);
-    return found;
-}
-
 /* without counts pictures whose square was not kept. */
 static int take_document(const struct vlm_gather *gather, const char *path, struct vlm_set *set,
                          const struct vlm_document *document, uint64_t *without,

@@ -45,7 +45,4 @@ struct vlm_gather {
 VLM_MUST_CHECK int vlm_gather(const struct vlm_gather *gather, char *const *inputs, size_t n,
                               struct vlm_err *err);
 
-/* Whether the folder is a shard set. */
-bool vlm_is_shard_set(const char *path);
-
 #endif

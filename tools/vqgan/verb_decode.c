@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/progress.h"
 #include "nn/pool.h"
+#include "tools/common/signals.h"
 #include "tools/vqgan/vqgan.h"
 
 enum { LINES_A_THREAD = 8, PRECISIONS = 3 };
@@ -281,6 +282,6 @@ int vlm_vqgan_decode(int argc, char **argv)
     if (rc == VLM_OK)
         rc = run(&decoding, argc == 2 ? argv[1] : NULL, &err);
     vlm_coders_close(&decoding.coders);
-    int status = vlm_vqgan_end(&tool, rc, &err);
+    int status = vlm_tool_end_caught(&tool, rc, &err);
     return status == VLM_EXIT_DONE && decoding.bad ? VLM_EXIT_BAD_INPUT : status;
 }

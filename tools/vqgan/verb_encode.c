@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "shard/parts/encode.h"
+#include "tools/common/signals.h"
 #include "tools/vqgan/squares.h"
 #include "tools/vqgan/vqgan.h"
 
@@ -213,7 +214,7 @@ int vlm_vqgan_encode(int argc, char **argv)
         rc = run(&encoding, argv + 1, (size_t)argc - 1, &err);
     vlm_coders_close(&encoding.coders);
     vlm_buffer_release(&encoding.line);
-    int status = vlm_vqgan_end(&tool, rc, &err);
+    int status = vlm_tool_end_caught(&tool, rc, &err);
     if (number)
         return 128 + number;
     return status == VLM_EXIT_DONE && encoding.bad ? VLM_EXIT_BAD_INPUT : status;

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/progress.h"
 #include "tools/bench/machine.h"
+#include "tools/common/signals.h"
 #include "tools/vqgan/evaluate.h"
 #include "tools/vqgan/squares.h"
 
@@ -178,7 +179,7 @@ int vlm_vqgan_eval(int argc, char **argv)
     free(measuring.seen.hashes);
     vlm_evaluation_release(&measuring.evaluation);
     vlm_coders_close(&measuring.coders);
-    int status = vlm_vqgan_end(&tool, rc, &err);
+    int status = vlm_tool_end_caught(&tool, rc, &err);
     if (measuring.bad && (nothing || status == VLM_EXIT_DONE))
         return VLM_EXIT_BAD_INPUT;
     return nothing ? VLM_EXIT_NOTHING : status;

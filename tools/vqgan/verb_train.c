@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/progress.h"
+#include "tools/common/signals.h"
 #include "tools/vqgan/evaluate.h"
 #include "tools/vqgan/pictures.h"
 #include "tools/vqgan/vqgan.h"
@@ -185,7 +186,7 @@ static void release(struct training *training)
 static int exit_status(const struct training *training, const struct vlm_tool *tool, int rc,
                        const struct vlm_err *err)
 {
-    int status = vlm_vqgan_end(tool, rc, err);
+    int status = vlm_tool_end_caught(tool, rc, err);
     if (rc == VLM_ESTOPPED && status < 128)
         return VLM_EXIT_LIMIT; /* of time */
     if (training->too_bad)

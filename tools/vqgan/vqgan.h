@@ -6,8 +6,6 @@
 #include "base/option.h"
 #include "vqgan/tokenizer/tokenizer.h"
 
-#include <signal.h>
-
 int vlm_vqgan_train(int argc, char **argv);
 int vlm_vqgan_encode(int argc, char **argv);
 int vlm_vqgan_decode(int argc, char **argv);
@@ -27,13 +25,6 @@ VLM_MUST_CHECK int vlm_coders_open(struct vlm_coders *coders, const char *model,
                                    enum vlm_precision precision, size_t threads,
                                    struct vlm_err *err);
 void vlm_coders_close(struct vlm_coders *coders); /* safe on a zeroed struct */
-
-/* From now on SIGINT and SIGTERM only set the flag that is returned to their number. A second one ends
- * the program at once. */
-volatile sig_atomic_t *vlm_catch_signals(void);
-
-/* vlm_tool_end(); and 130 or 143 for VLM_ESTOPPED after a signal. */
-int vlm_vqgan_end(const struct vlm_tool *tool, int result, const struct vlm_err *err);
 
 /* Seconds of "90", "30s", "5m", "4h", "2d". */
 VLM_MUST_CHECK int vlm_duration_parse(double *seconds, const char *option, const char *text,

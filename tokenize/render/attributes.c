@@ -8,20 +8,24 @@
 
 #include "tokenize/html/layout.h"
 #include "tokenize/html/url.h"
-#include "tokenize/sequence/attributes.h"
+#include "tokenize/render/attributes.h"
 
 enum { HREF_MAX = 256, QUERY_MAX = 64 };
+
+/* What stands for a character in text, and in values. */
+static const char references[256][8] = {
+    ['&'] = "&amp;",
+    ['<'] = "&lt;",
+    ['>'] = "&gt;",
+    ['"'] = "&quot;",
+};
 
 void vlm_escape(struct vlm_buffer *out, const char *p, size_t n, bool quoted)
 {
     size_t done = 0;
     for (size_t i = 0; i < n; i++) {
-        const char *reference = p[i] == '&'             ? "&amp;"
-                                : p[i] == '<'           ? "&lt;"
-                                : p[i] == '>'           ? "&gt;"
-                                : p[i] == '"' && quoted ? "&quot;"
-                                                        : NULL;
-        if (!reference)
+        const char *reference = references[(uint8_t)p[i]];
+        if (!*reference || (p[i] == '"' && !quoted))
             continue;
         vlm_buffer_add(out, p + done, i - done);
         vlm_buffer_text(out, reference);
@@ -72,9 +76,7 @@ static char *find_base(const struct vlm_document *document)
 void vlm_attribute_rules_init(struct vlm_attribute_rules *rules,
                               const struct vlm_document *document, bool htlm)
 {
-    *rules = (struct vlm_attribute_rules){ .htlm = htlm };
-    if (!htlm) /* htlm keeps no links */
-        rules->base = find_base(document);
+    *rules = (struct vlm_attribute_rules){ .htlm = htlm, .document = document };
 }
 
 void vlm_attribute_rules_release(struct vlm_attribute_rules *rules)
@@ -205,7 +207,7 @@ static bool is_kept(const struct vlm_attribute_rules *rules, unsigned element, u
 }
 
 /* White space collapsed, none at the ends. */
-static void write_value(struct vlm_buffer *out, const char *p, size_t n)
+static void write_value(struct vlm_buffer *out, const char *p, size_t n, struct vlm_origin *origin)
 {
     bool any = false;
     bool space = false;
@@ -216,15 +218,14 @@ static void write_value(struct vlm_buffer *out, const char *p, size_t n)
             i += width;
             continue;
         }
-        size_t end = i;
-        while (end < n && !vlm_space_at(p + end, n - end))
-            end++;
+        size_t length = vlm_words_at(p + i, n - i);
         if (space && any)
             vlm_buffer_byte(out, ' ');
-        vlm_escape(out, p + i, end - i, true);
+        vlm_origin_mark_text(origin, out->size, p + i, length);
+        vlm_escape(out, p + i, length, true);
         any = true;
         space = false;
-        i = end;
+        i += length;
     }
 }
 
@@ -257,6 +258,10 @@ static void write_href(struct vlm_buffer *out, struct vlm_attribute_rules *rules
     while (n && vlm_space_at(p, n))
         p++, n--;
     vlm_buffer_reset(url);
+    if (!rules->base_known) {
+        rules->base = find_base(rules->document);
+        rules->base_known = true;
+    }
     if (!n || *p == '#' || vlm_url_resolve(url, rules->base, p, n, NULL) != VLM_OK)
         return;
     size_t size = url->size;
@@ -274,12 +279,14 @@ static void write_href(struct vlm_buffer *out, struct vlm_attribute_rules *rules
     const char *title = wikipedia_title(text, size, &length);
     if (length > HREF_MAX)
         return;
+    vlm_origin_mark_value(rules->origin, out->size, p, n);
     vlm_buffer_text(out, " href=\"");
-    write_value(out, title ? title : text, length);
+    write_value(out, title ? title : text, length, NULL);
     vlm_buffer_byte(out, '"');
 }
 
-static void write_classes(struct vlm_buffer *out, const struct vlm_attribute_set *set)
+static void write_classes(struct vlm_buffer *out, const struct vlm_attribute_set *set,
+                          struct vlm_origin *origin)
 {
     if (!set->n_classes)
         return;
@@ -287,7 +294,9 @@ static void write_classes(struct vlm_buffer *out, const struct vlm_attribute_set
     for (size_t i = 0; i < set->n_classes; i++) {
         if (i)
             vlm_buffer_byte(out, ' ');
-        vlm_escape(out, set->document->text + set->classes[i].start, set->classes[i].length, true);
+        const char *token = set->document->text + set->classes[i].start;
+        vlm_origin_mark_text(origin, out->size, token, set->classes[i].length);
+        vlm_escape(out, token, set->classes[i].length, true);
     }
     vlm_buffer_byte(out, '"');
 }
@@ -314,14 +323,16 @@ static void write_attribute(struct vlm_buffer *out, const struct vlm_attribute_s
     vlm_buffer_byte(out, ' ');
     vlm_buffer_text(out, vlm_attribute_name(name));
     vlm_buffer_text(out, "=\"");
-    write_value(out, p, n);
+    write_value(out, p, n, rules->origin);
     vlm_buffer_byte(out, '"');
 }
 
 /* Decimal numbers with one space between them, as CM3 section 3.1 has them. */
-static void write_codes(struct vlm_buffer *out, const struct vlm_attribute_set *set)
+static void write_codes(struct vlm_buffer *out, const struct vlm_attribute_set *set,
+                        struct vlm_origin *origin)
 {
-    const uint16_t *codes = set->document->images[set->image].codes;
+    vlm_origin_mark_codes(origin, out->size, set->image);
+    const uint16_t *codes = set->codes;
     vlm_buffer_text(out, " src=\"");
     if (!codes)
         vlm_buffer_printf(out, "<image:%" PRIu32 ">", set->image);
@@ -348,9 +359,9 @@ void vlm_attribute_set_write(struct vlm_buffer *out, const struct vlm_attribute_
     }
     for (size_t i = 0; i < n; i++) {
         if (kept[i] == VLM_ATTRIBUTE_src)
-            write_codes(out, set);
+            write_codes(out, set, rules->origin);
         else if (kept[i] == VLM_ATTRIBUTE_class)
-            write_classes(out, set);
+            write_classes(out, set, rules->origin);
         else
             write_attribute(out, set, rules, kept[i]);
     }

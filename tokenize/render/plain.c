@@ -6,8 +6,8 @@
 #include "base/vlm.h"
 
 #include "tokenize/names.h"
-#include "tokenize/sequence/flow.h"
-#include "tokenize/sequence/forms.h"
+#include "tokenize/render/flow.h"
+#include "tokenize/render/forms.h"
 
 unsigned vlm_flow_left_out(unsigned render_flags)
 {
@@ -17,12 +17,13 @@ unsigned vlm_flow_left_out(unsigned render_flags)
     return flags;
 }
 
-void vlm_render_plain(struct vlm_buffer *out, const struct vlm_document *document, unsigned flags)
+void vlm_render_plain(struct vlm_buffer *out, const struct vlm_document *document, unsigned flags,
+                      struct vlm_origin *origin)
 {
     unsigned left_out = vlm_flow_left_out(flags);
     if (flags & VLM_RENDER_MAIN)
         left_out |= VLM_NODE_CAPTION;
-    struct vlm_flow flow = { .out = out, .unguarded = out->size };
+    struct vlm_flow flow = { .out = out, .unguarded = out->size, .origin = origin };
     for (size_t i = 0; i < document->n_events;) {
         const struct vlm_event *event = &document->events[i];
         if (event->kind == VLM_EVENT_OPEN &&

@@ -9,9 +9,9 @@
 
 #include "tokenize/html/layout.h"
 #include "tokenize/names.h"
-#include "tokenize/sequence/attributes.h"
-#include "tokenize/sequence/flow.h"
-#include "tokenize/sequence/forms.h"
+#include "tokenize/render/attributes.h"
+#include "tokenize/render/flow.h"
+#include "tokenize/render/forms.h"
 
 #define NONE UINT32_MAX
 
@@ -19,8 +19,9 @@ struct markup {
     struct vlm_buffer *out;
     const struct vlm_document *document;
     struct vlm_attribute_rules rules;
-    unsigned left_out; /* node flags */
-    unsigned flags;    /* vlm_render_flag */
+    struct vlm_origin *origin; /* gets marks; NULL: nobody asks */
+    unsigned left_out;         /* node flags */
+    unsigned flags;            /* vlm_render_flag */
     bool htlm;
     uint8_t *keep;    /* [n_events] OPEN events of elements that are written */
     uint32_t *parent; /* [n_events] of an OPEN event: the OPEN event around it */
@@ -55,13 +56,18 @@ static void keep_up(struct markup *markup, uint32_t open)
         markup->keep[open] = 1;
 }
 
+static bool is_usable(const struct markup *markup, const struct vlm_document_image *image)
+{
+    return vlm_image_usable(image, markup->flags) &&
+           (image->codes || !(markup->flags & VLM_RENDER_CODED));
+}
+
 /* Whether an img that cannot be used still says something (its alt or title). */
 static bool image_speaks(const struct markup *markup, uint32_t open,
                          const struct vlm_document_image *image)
 {
     const struct vlm_document *document = markup->document;
-    if (vlm_image_usable(image, markup->flags) ||
-        has_text(document->text + image->alt.start, image->alt.length))
+    if (is_usable(markup, image) || has_text(document->text + image->alt.start, image->alt.length))
         return true;
     struct vlm_string title = vlm_event_attribute(document, open, VLM_ATTRIBUTE_title);
     return has_text(document->text + title.start, title.length);
@@ -110,6 +116,7 @@ static void write_space(struct markup *markup)
 static void write_raw(struct markup *markup, const char *p, size_t n)
 {
     write_space(markup);
+    vlm_origin_mark_text(markup->origin, markup->out->size, p, n);
     vlm_escape(markup->out, p, n, false);
     markup->line_start = false;
 }
@@ -127,13 +134,12 @@ static void write_text(struct markup *markup, const char *p, size_t n)
             i += space;
             continue;
         }
-        size_t end = i;
-        while (end < n && !vlm_space_at(p + end, n - end))
-            end++;
+        size_t length = vlm_words_at(p + i, n - i);
         write_space(markup);
-        vlm_escape(markup->out, p + i, end - i, false);
+        vlm_origin_mark_text(markup->origin, markup->out->size, p + i, length);
+        vlm_escape(markup->out, p + i, length, false);
         markup->line_start = false;
-        i = end;
+        i += length;
     }
 }
 
@@ -152,20 +158,25 @@ static const struct vlm_event *image_event(const struct vlm_document *document, 
 static void write_attributes(struct markup *markup, uint32_t open)
 {
     const struct vlm_document *document = markup->document;
+    const struct vlm_event *event = &document->events[open];
+    const unsigned next = event[1].kind; /* behind an OPEN stands its CLOSE at least */
+    if (markup->folded[open] == NONE && next != VLM_EVENT_ATTRIBUTE && next != VLM_EVENT_IMAGE)
+        return;
     struct vlm_attribute_set set = { .document = document };
     vlm_attribute_set_add(&set, open);
-    if (document->events[open].name == VLM_ELEMENT_div)
+    if (event->name == VLM_ELEMENT_div)
         for (uint32_t i = markup->folded[open]; i != NONE; i = markup->folded[i])
             vlm_attribute_set_add(&set, i);
     const struct vlm_event *image = image_event(document, open);
-    if (document->events[open].name == VLM_ELEMENT_img && image) {
+    if (event->name == VLM_ELEMENT_img && image) {
         const struct vlm_document_image *it = &document->images[image->start];
         if (it->has_alt)
             vlm_attribute_set_put(&set, VLM_ATTRIBUTE_alt, it->alt);
-        set.has_image = vlm_image_usable(it, markup->flags);
+        set.has_image = is_usable(markup, it);
         set.image = image->start;
+        set.codes = markup->flags & VLM_RENDER_PLACEHOLDERS ? NULL : it->codes;
     }
-    vlm_attribute_set_write(markup->out, &set, &markup->rules, document->events[open].name);
+    vlm_attribute_set_write(markup->out, &set, &markup->rules, event->name);
 }
 
 /* noscript only says that its images come without scripts; folded div are part of their parent. */
@@ -190,6 +201,7 @@ static void write_open(struct markup *markup, uint32_t open)
     if (inline_element)
         write_space(markup);
     markup->space = false;
+    vlm_origin_mark_tag(markup->origin, markup->out->size, open);
     write_name(markup, event->name, "<");
     write_attributes(markup, open);
     vlm_buffer_byte(markup->out, '>');
@@ -200,11 +212,12 @@ static void write_open(struct markup *markup, uint32_t open)
     markup->raw += is_pre(event->name);
 }
 
-static void write_close(struct markup *markup, uint32_t open)
+static void write_close(struct markup *markup, uint32_t open, uint32_t close)
 {
     const struct vlm_event *event = &markup->document->events[open];
     if (is_bare(event) || vlm_layout_has_no_end(event->name))
         return;
+    vlm_origin_mark_tag(markup->origin, markup->out->size, close);
     write_name(markup, event->name, "</");
     vlm_buffer_byte(markup->out, '>');
     if (vlm_element_layout(event->name) != VLM_LAYOUT_INLINE) {
@@ -246,7 +259,7 @@ static void write_document(struct markup *markup)
             write_open(markup, i);
             current = i;
         } else if (event->kind == VLM_EVENT_CLOSE && current != NONE) {
-            write_close(markup, current);
+            write_close(markup, current, i);
             current = markup->parent[current];
         } else if (event->kind == VLM_EVENT_TEXT && !(event->flags & markup->left_out)) {
             write_text(markup, document->text + event->start, event->length);
@@ -256,7 +269,7 @@ static void write_document(struct markup *markup)
 }
 
 void vlm_render_markup(struct vlm_buffer *out, const struct vlm_document *document,
-                       enum vlm_render form, unsigned flags)
+                       enum vlm_render form, unsigned flags, struct vlm_origin *origin)
 {
     const size_t n = document->n_events;
     struct markup markup = {
@@ -264,6 +277,7 @@ void vlm_render_markup(struct vlm_buffer *out, const struct vlm_document *docume
         .document = document,
         .left_out = VLM_NODE_HIDDEN | VLM_NODE_CHROME | VLM_NODE_DUPLICATE,
         .flags = flags,
+        .origin = origin,
         .htlm = form == VLM_RENDER_HTLM,
         .line_start = true,
     };
@@ -276,6 +290,7 @@ void vlm_render_markup(struct vlm_buffer *out, const struct vlm_document *docume
     markup.folded = malloc(n * sizeof(*markup.folded));
     if (markup.keep && markup.parent && markup.folded) {
         vlm_attribute_rules_init(&markup.rules, document, markup.htlm);
+        markup.rules.origin = origin;
         find_content(&markup);
         write_document(&markup);
         vlm_attribute_rules_release(&markup.rules);

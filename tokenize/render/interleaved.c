@@ -9,18 +9,18 @@
 #include "base/utf8.h"
 #include "tokenize/html/layout.h"
 #include "tokenize/names.h"
-#include "tokenize/sequence/flow.h"
-#include "tokenize/sequence/forms.h"
+#include "tokenize/render/flow.h"
+#include "tokenize/render/forms.h"
 
 /* Captions are cut behind this: models take 32 or 64 tokens of one. */
 enum { CAPTION_MAX = 2048 };
 
 void vlm_render_interleaved(struct vlm_buffer *out, const struct vlm_document *document,
-                            unsigned flags)
+                            unsigned flags, struct vlm_origin *origin)
 {
     const unsigned left_out = vlm_flow_left_out(flags);
     const size_t start = out->size;
-    struct vlm_flow flow = { .out = out, .guard = true, .unguarded = out->size };
+    struct vlm_flow flow = { .out = out, .guard = true, .unguarded = out->size, .origin = origin };
     vlm_flow_tag(&flow, "<BOS>");
     flow.any = false;
     for (size_t i = 0; i < document->n_events;) {
@@ -38,12 +38,14 @@ void vlm_render_interleaved(struct vlm_buffer *out, const struct vlm_document *d
             vlm_flow_text(&flow, document->text + event->start, event->length);
         } else if (event->kind == VLM_EVENT_IMAGE && !(event->flags & left_out) &&
                    vlm_image_usable(&document->images[event->start], flags)) {
+            vlm_origin_at(origin, i);
             if (flow.any)
                 vlm_flow_tag(&flow, "<EOC>");
-            vlm_flow_tag(&flow, "<image>");
+            vlm_flow_image(&flow, event->start, flags);
         }
         i++;
     }
+    vlm_origin_at(origin, VLM_ORIGIN_NO_EVENT);
     if (flow.any)
         vlm_flow_tag(&flow, "<EOC>");
     else if (!out->failed)
@@ -58,6 +60,7 @@ struct figure {
 
 /* What is known about an image before its line is written. */
 struct captioned {
+    size_t event;  /* of the image */
     size_t figure; /* index + 1 of the nearest; 0: none */
     struct vlm_string title;
     bool seen; /* stands in a part of the page that is not left out */
@@ -71,6 +74,7 @@ struct captions {
     size_t figure; /* the open one: index + 1; 0: none */
     struct captioned *images;
     struct vlm_buffer text;
+    struct vlm_origin *origin; /* of text; NULL: nobody asks */
 };
 
 static bool captions_alloc(struct captions *captions)
@@ -97,7 +101,7 @@ static struct vlm_string collect_text(struct captions *captions, size_t from, si
 {
     const struct vlm_document *document = captions->document;
     struct vlm_buffer *text = &captions->text;
-    struct vlm_flow flow = { .out = text, .unguarded = text->size };
+    struct vlm_flow flow = { .out = text, .unguarded = text->size, .origin = captions->origin };
     size_t start = text->size;
     for (size_t i = from; i < end && text->size - start <= CAPTION_MAX;) {
         const struct vlm_event *event = &document->events[i];
@@ -150,8 +154,9 @@ static void collect_captions(struct captions *captions)
         } else if (event->kind == VLM_EVENT_ATTRIBUTE && event->name == VLM_ATTRIBUTE_title) {
             title = (struct vlm_string){ event->start, event->length };
         } else if (event->kind == VLM_EVENT_IMAGE && !(event->flags & captions->left_out)) {
-            captions->images[event->start] =
-                (struct captioned){ .figure = captions->figure, .title = title, .seen = true };
+            captions->images[event->start] = (struct captioned){
+                .event = i, .figure = captions->figure, .title = title, .seen = true
+            };
         }
         i++;
     }
@@ -159,7 +164,7 @@ static void collect_captions(struct captions *captions)
 
 /* Writes the line of an image, or nothing when no source of a caption has text. */
 static void write_pair(struct vlm_buffer *out, size_t start, const struct captions *captions,
-                       size_t image)
+                       size_t image, unsigned flags, struct vlm_origin *origin)
 {
     const struct vlm_document *document = captions->document;
     const struct captioned *it = &captions->images[image];
@@ -175,9 +180,10 @@ static void write_pair(struct vlm_buffer *out, size_t start, const struct captio
     const size_t before = out->size;
     if (before > start)
         vlm_buffer_byte(out, '\n');
-    struct vlm_flow flow = { .out = out, .guard = true, .unguarded = out->size };
+    struct vlm_flow flow = { .out = out, .guard = true, .unguarded = out->size, .origin = origin };
+    vlm_origin_at(origin, it->event);
     vlm_flow_tag(&flow, "<BOS>");
-    vlm_flow_tag(&flow, "<image>");
+    vlm_flow_image(&flow, image, flags);
     flow.after_image = false; /* no space in front of the caption */
     for (size_t k = 0; k < VLM_COUNTOF(source) && !flow.text; k++) {
         size_t n = source[k].length;
@@ -192,19 +198,44 @@ static void write_pair(struct vlm_buffer *out, size_t start, const struct captio
         out->size = before;
 }
 
-void vlm_render_pairs(struct vlm_buffer *out, const struct vlm_document *document, unsigned flags)
+/* The text of captions has an origin of its own, through which that of the lines is looked up. */
+static void trace_captions(struct captions *captions, struct vlm_origin *origin)
+{
+    if (!origin->captions)
+        origin->captions = calloc(1, sizeof(*origin->captions));
+    origin->failed |= !origin->captions;
+    if (origin->captions)
+        vlm_origin_begin(origin->captions, captions->document);
+    captions->origin = origin->captions;
+    origin->captions_text = &captions->text;
+}
+
+static void end_trace(struct captions *captions, struct vlm_origin *origin)
+{
+    if (captions->origin)
+        vlm_origin_end(captions->origin, &captions->text, 0, false);
+    origin->failed |= captions->origin && captions->origin->failed;
+    origin->captions_text = NULL;
+}
+
+void vlm_render_pairs(struct vlm_buffer *out, const struct vlm_document *document, unsigned flags,
+                      struct vlm_origin *origin)
 {
     const size_t start = out->size;
     struct captions captions = { .document = document, .left_out = vlm_flow_left_out(flags) };
+    if (origin)
+        trace_captions(&captions, origin);
     if (captions_alloc(&captions)) {
         collect_captions(&captions);
         for (size_t i = 0; i < document->n_images; i++)
             if (captions.images[i].seen && vlm_image_usable(&document->images[i], flags))
-                write_pair(out, start, &captions, i);
+                write_pair(out, start, &captions, i, flags, origin);
     } else {
         out->failed = true;
     }
     if (captions.text.failed)
         out->failed = true;
+    if (origin)
+        end_trace(&captions, origin);
     captions_release(&captions);
 }

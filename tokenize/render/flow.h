@@ -12,6 +12,7 @@
 
 #include "base/buffer.h"
 #include "tokenize/document.h"
+#include "tokenize/render/origin.h"
 
 /* What separates two texts; of several between them the last in this list wins. */
 enum vlm_flow_break {
@@ -25,8 +26,9 @@ enum vlm_flow_break {
 
 struct vlm_flow {
     struct vlm_buffer *out;
-    bool guard; /* write the "<" of reserved words as "&lt;" */
-    bool raw;   /* inside pre: white space as it is */
+    bool guard;                /* write the "<" of reserved words as "&lt;" */
+    bool raw;                  /* inside pre: white space as it is */
+    struct vlm_origin *origin; /* gets marks; NULL: nobody asks */
 
     bool any;         /* text or a tag has been written */
     bool text;        /* text has been written since the last tag */
@@ -47,6 +49,9 @@ void vlm_flow_close(struct vlm_flow *flow, unsigned element);
 
 /* Ends the text before it and writes a tag as it is. */
 void vlm_flow_tag(struct vlm_flow *flow, const char *tag);
+
+/* The tag of an image: <image>, with VLM_RENDER_PLACEHOLDERS <image:number>. */
+void vlm_flow_image(struct vlm_flow *flow, size_t number, unsigned render_flags);
 
 /* Looks through what has been written since the last tag. */
 void vlm_flow_end(struct vlm_flow *flow);

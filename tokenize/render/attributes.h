@@ -9,14 +9,18 @@
 #include "base/buffer.h"
 #include "tokenize/document.h"
 #include "tokenize/names.h"
+#include "tokenize/render/origin.h"
 
 enum { VLM_FOLDED_CLASSES_MAX = 64 }; /* class tokens of folded div; further ones are dropped */
 
 /* What a form keeps, and what URLs of the page are relative to. */
 struct vlm_attribute_rules {
     bool htlm;
+    const struct vlm_document *document;
+    bool base_known;           /* it is looked for when the first link is written */
     char *base;                /* owned; NULL: none */
     struct vlm_buffer scratch; /* the URL that is being resolved */
+    struct vlm_origin *origin; /* gets marks; NULL: nobody asks */
 };
 
 void vlm_attribute_rules_init(struct vlm_attribute_rules *rules,
@@ -33,6 +37,7 @@ struct vlm_attribute_set {
     size_t n_classes;
     bool has_image; /* src is the place of image's codes */
     uint32_t image;
+    const uint16_t *codes; /* NULL: <image:N> stands there */
 };
 
 void vlm_attribute_set_add(struct vlm_attribute_set *set, uint32_t open);

@@ -8,7 +8,8 @@
 
 #include "tokenize/html/layout.h"
 #include "tokenize/names.h"
-#include "tokenize/sequence/flow.h"
+#include "tokenize/render/flow.h"
+#include "tokenize/render/render.h"
 
 /* Words that mean something to a model or to the code that makes its sequences. A '#' stands for
  * one or more digits. Compared without regard to case. */
@@ -125,12 +126,11 @@ void vlm_flow_text(struct vlm_flow *flow, const char *p, size_t n)
             i += space;
             continue;
         }
-        size_t end = i;
-        while (end < n && !vlm_space_at(p + end, n - end))
-            end++;
+        size_t length = vlm_words_at(p + i, n - i);
         write_pending(flow);
-        vlm_buffer_add(flow->out, p + i, end - i);
-        i = end;
+        vlm_origin_mark_text(flow->origin, flow->out->size, p + i, length);
+        vlm_buffer_add(flow->out, p + i, length);
+        i += length;
     }
 }
 
@@ -209,12 +209,23 @@ void vlm_flow_tag(struct vlm_flow *flow, const char *tag)
 {
     trim(flow);
     vlm_flow_end(flow);
+    if (flow->origin)
+        vlm_origin_mark_tag(flow->origin, flow->out->size, flow->origin->event);
     vlm_buffer_text(flow->out, tag);
     flow->unguarded = flow->out->size;
     flow->pending = VLM_FLOW_NOTHING;
     flow->text = flow->br = false;
     flow->any = true;
-    flow->after_image = !strcmp(tag, "<image>");
+    flow->after_image = false;
+}
+
+void vlm_flow_image(struct vlm_flow *flow, size_t number, unsigned render_flags)
+{
+    char tag[32] = "<image>";
+    if (render_flags & VLM_RENDER_PLACEHOLDERS)
+        snprintf(tag, sizeof(tag), "<image:%zu>", number);
+    vlm_flow_tag(flow, tag);
+    flow->after_image = true;
 }
 
 bool vlm_event_breaks_line(const struct vlm_document *document, size_t i)

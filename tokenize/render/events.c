@@ -1,7 +1,7 @@
 /* events.c - the event list as JSON, for looking at documents. */
 #include "base/vlm.h"
 
-#include "tokenize/sequence/render.h"
+#include "tokenize/render/render.h"
 
 static const char *const kind_names[VLM_EVENT_KINDS] = {
     [VLM_EVENT_TEXT] = "text",           [VLM_EVENT_OPEN] = "open",   [VLM_EVENT_CLOSE] = "close",
@@ -11,6 +11,11 @@ static const char *const kind_names[VLM_EVENT_KINDS] = {
 static const char *const flag_names[] = {
     "hidden", "chrome", "small", "unwrap", "duplicate", "outside", "caption",
 };
+
+const char *vlm_event_kind_name(unsigned kind)
+{
+    return kind < VLM_EVENT_KINDS ? kind_names[kind] : NULL;
+}
 
 static void write_flags(struct vlm_json *json, unsigned flags)
 {
@@ -28,8 +33,7 @@ static void write_event(struct vlm_json *json, const struct vlm_document *docume
                         const struct vlm_event *event)
 {
     vlm_json_open(json, '{');
-    vlm_json_member_string(json, "kind",
-                           event->kind < VLM_EVENT_KINDS ? kind_names[event->kind] : NULL);
+    vlm_json_member_string(json, "kind", vlm_event_kind_name(event->kind));
     if (event->kind == VLM_EVENT_OPEN || event->kind == VLM_EVENT_CLOSE)
         vlm_json_member_string(json, "name", vlm_element_name(event->name));
     else if (event->kind == VLM_EVENT_ATTRIBUTE)
