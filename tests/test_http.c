@@ -450,6 +450,9 @@ static void test_payload_kind(void **state)
         { VLM_RECORD_RESOURCE, NULL, NULL, "file:///a.txt", "bare words", VLM_PAYLOAD_TEXT },
         { VLM_RECORD_RESOURCE, NULL, NULL, "file:///a.txt", "<html>", VLM_PAYLOAD_HTML },
         { VLM_RECORD_RESOURCE, NULL, NULL, "file:///a.html", "\1\2\3", VLM_PAYLOAD_OTHER },
+        { VLM_RECORD_RESOURCE, NULL, NULL, "file:///a.html", "", VLM_PAYLOAD_HTML },
+        { VLM_RECORD_RESOURCE, NULL, NULL, "file:///a.htm", "\xff\xfe\1", VLM_PAYLOAD_HTML },
+        { VLM_RECORD_RESOURCE, NULL, NULL, "file:///a.dat", "\xfe\xff\1", VLM_PAYLOAD_OTHER },
         { VLM_RECORD_REQUEST, NULL, "text/html", "", "<html>", VLM_PAYLOAD_OTHER },
     };
     for (size_t i = 0; i < VLM_COUNTOF(cases); i++) {

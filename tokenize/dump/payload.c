@@ -135,6 +135,12 @@ static bool is_svg(const uint8_t *bytes, size_t n)
     return memmem(bytes, VLM_MIN(n, (size_t)SNIFF_MAX), "<svg", 4) != NULL;
 }
 
+/* UTF-16 is full of control characters, so its mark must speak for it. */
+static bool has_utf16_mark(const uint8_t *bytes, size_t n)
+{
+    return n >= 2 && (!memcmp(bytes, "\xff\xfe", 2) || !memcmp(bytes, "\xfe\xff", 2));
+}
+
 static enum vlm_payload without_type(const struct vlm_record *record, const uint8_t *bytes,
                                      size_t n)
 {
@@ -142,6 +148,9 @@ static enum vlm_payload without_type(const struct vlm_record *record, const uint
         return VLM_PAYLOAD_HTML;
     if (!text_before_tag(bytes, n) && is_svg(bytes, n))
         return VLM_PAYLOAD_IMAGE;
+    if (record->type == VLM_RECORD_RESOURCE && has_extension(record->uri) &&
+        (!n || has_utf16_mark(bytes, n)))
+        return VLM_PAYLOAD_HTML;
     if (!looks_like_text(bytes, n))
         return VLM_PAYLOAD_OTHER;
     if (record->type == VLM_RECORD_RESOURCE)
