@@ -22,11 +22,11 @@ say := $(if $(V),@:,@echo)
 Q   := $(if $(V),,@)
 
 LIBRARIES = libxml-2.0 libarchive lmdb libjpeg spng libwebp libwebpdemux zlib libdeflate libzstd \
-            libbrotlidec json-c inih libxxhash libcrypto libseccomp openblas
+            libbrotlidec json-c inih libxxhash libcrypto libseccomp openblas libpcre2-8 libutf8proc
 PACKAGES  = gcc make pkg-config libxml2-dev libarchive-dev liblmdb-dev libjpeg62-turbo-dev \
             libspng-dev libwebp-dev libgif-dev zlib1g-dev libdeflate-dev libzstd-dev libbrotli-dev \
             libjson-c-dev libinih-dev libxxhash-dev libssl-dev \
-            libseccomp-dev libopenblas-pthread-dev libcmocka-dev
+            libseccomp-dev libopenblas-pthread-dev libpcre2-dev libutf8proc-dev libcmocka-dev
 CHECKERS  = clang clang-format cppcheck shellcheck mandoc
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -78,6 +78,7 @@ $(foreach f,avx2 avx512 avx512_bf16,$(eval $(BUILD)/nn/kernels/$(f).o: ISA = $($
 # Files that are part of the program.
 shipped = vqgan/shipped/config.json vqgan/shipped/model.safetensors
 $(BUILD)/vqgan/tokenizer/shipped.o build/fuzz/vqgan/tokenizer/shipped.o: $(shipped)
+$(BUILD)/tokenize/text/shipped_tokenizer.o build/fuzz/tokenize/text/shipped_tokenizer.o: tokenize/text/shipped/tokenizer.json
 
 $(BUILD)/%.o: %.c
 	$(say) "compile $<"
@@ -130,7 +131,7 @@ bench: deps ## speed beside FastWARC and libxml2, in one run
 	@tools/bench.sh $(BIN)
 
 fuzz: ## run every fuzz target for T seconds (default 60)
-	@tools/deps.sh $(PACKAGES) $(CHECKERS)
+	@tools/deps.sh $(PACKAGES) $(CHECKERS) libclang-rt-dev
 	@$(MAKE) -j$(JOBS) --no-print-directory $(FUZZERS)
 	@tests/fuzz/run.sh $(or $(T),60) $(FUZZERS)
 
