@@ -32,3 +32,6 @@ compare tools/vlm-make-crawl.1 make vlm-make-crawl
 for verb in $(vlm-vqgan --help | awk '/^  [a-z]+  / { print $1 }'); do
     compare vqgan/vlm-vqgan.1 "$verb" vlm-vqgan "$verb"
 done
+for verb in $(vlm-tokenize --help | awk '/^  [a-z]+  / { print $1 }'); do
+    compare tokenize/vlm-tokenize.1 "$verb" vlm-tokenize "$verb"
+done

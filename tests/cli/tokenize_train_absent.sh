@@ -1,0 +1,1 @@
+vlm-tokenize train absent.txt --vocab-size 280 -o x.json

@@ -1,0 +1,1 @@
+vlm-tokenize train words.txt --vocab-size 277 -o x.json
