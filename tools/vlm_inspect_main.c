@@ -11,6 +11,8 @@ static const struct vlm_verb verbs[] = {
     { "summary", vlm_inspect_summary, "what a shard set holds, on one screen" },
     { "cat", vlm_inspect_cat, "the documents of a shard set, a JSON line each" },
     { "show", vlm_inspect_show, "one document with its pictures, and what their codes give back" },
+    { "trace", vlm_inspect_trace,
+      "from a byte of a rendering, or a token, to the page and its record" },
 };
 
 static const struct vlm_verbs program = {
@@ -20,7 +22,8 @@ static const struct vlm_verbs program = {
     .closing = "vlm-inspect VERB --help tells more, for instance:\n"
                "  vlm-inspect records crawl.warc.gz | jq -r .uri\n"
                "  vlm-inspect cat out --render m3w --limit 3\n"
-               "  vlm-inspect show out 5f0c1a\n",
+               "  vlm-inspect show out 5f0c1a\n"
+               "  vlm-inspect trace out 5f0c1a:4711 --crawl crawl\n",
     .list = verbs,
     .n = VLM_COUNTOF(verbs),
 };
