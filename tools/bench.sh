@@ -7,6 +7,7 @@
 # in the folder VLM_PEERS (else ../shared/peers). VLM_BENCH_STEPS lists shape:vocabulary pairs; each
 # takes some ten minutes. Of the turns of each the fastest counts, of PyTorch's variants the strongest.
 # The f16 VQGAN runs in turns with vq_taming.py of that folder in the same way; VLM_BENCH_VQGAN lists jobs.
+# Text becomes ids beside tiktoken, and vocabularies are learnt beside the package tokenizers, where a python3 has both.
 set -eu
 bin=$(cd "$1" && pwd)
 data=${VLM_SHARED_DATA:-../shared/data}
@@ -31,6 +32,8 @@ done
 value() { sed -n 's/.*"'"$1"'": *\([0-9.eE+-]*\).*/\1/p'; }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else print "-" }'; }
+
+largest() { sort -g | tail -n 1; }
 
 # median of the numbers on stdin
 median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
@@ -98,6 +101,80 @@ b=$(median <"$work/two")
 printf '%-34s %12s %12s %8s\n' 'shard one file, s at -j2 and -j1' "$b" "$a" "$(ratio "$a" "$b")"
 rm -rf "$work/out"
 
+# Text to ids with GPT-2's vocabulary beside tiktoken, one thread: a book, and pages in many languages. Vocabularies of
+# 32,768 beside the package tokenizers. Then documents of a set to masked samples.
+text_python=
+for candidate in build/peers/bin/python3 python3; do
+    if command -v "$candidate" >/dev/null && "$candidate" -c 'import tiktoken, tokenizers' 2>/dev/null; then
+        text_python=$(command -v "$candidate")
+        break
+    fi
+done
+
+tiktoken() { # FILE
+    "$text_python" - "$data/tokenizers/tokenizer-gpt2" "$1" <<'PYTHON'
+import sys, time, tiktoken
+from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+from tiktoken_ext.openai_public import r50k_pat_str
+folder, path = sys.argv[1:]
+ranks = data_gym_to_mergeable_bpe_ranks(folder + "/vocab.bpe", folder + "/encoder.json")
+encoding = tiktoken.Encoding("gpt2", pat_str=r50k_pat_str, special_tokens={}, mergeable_ranks=ranks)
+text, best = open(path, encoding="utf-8").read(), None
+for _ in range(5):
+    t = time.perf_counter()
+    n = len(encoding.encode_ordinary(text))
+    t = time.perf_counter() - t
+    best = t if best is None or t < best else best
+print('{"tokens": %d, "mb_per_second": %.3f}' % (n, len(text.encode()) / best / 1e6))
+PYTHON
+}
+
+tokenizers() { # THREADS FILE: seconds
+    RAYON_NUM_THREADS=$1 TOKENIZERS_PARALLELISM=true "$text_python" - "$2" <<'PYTHON'
+import sys, time
+from tokenizers import ByteLevelBPETokenizer
+lines = open(sys.argv[1], encoding="utf-8").read().splitlines(keepends=True)
+tokenizer, t = ByteLevelBPETokenizer(), time.perf_counter()
+tokenizer.train_from_iterator(lines, vocab_size=32768, min_frequency=2, show_progress=False)
+print('{"seconds": %.3f}' % (time.perf_counter() - t))
+PYTHON
+}
+
+book=$data/tokenizers/tokenizer-texts/war-and-peace.txt
+if [ -f "$book" ]; then
+    rm -rf "$work/texts" "$work/mixed.txt"
+    "$bin/vlm-shard" "$data/html" "$data/warc/warc-pages-a" -o "$work/texts" --image-tokenizer none -q
+    if [ -n "$text_python" ]; then
+        "$bin/vlm-inspect" cat "$work/texts" --render text |
+            "$text_python" -c 'import json, sys; [print(json.loads(line)["text"]) for line in sys.stdin]' >"$work/mixed.txt"
+    fi
+    for file in "$book" "$work/mixed.txt"; do
+        [ -f "$file" ] || continue
+        rm -f "$work"/ours "$work"/theirs
+        for _ in 1 2; do
+            "$bin/vlm-bench" tokenize -t "$data/tokenizers/tokenizer-gpt2" "$file" --json >>"$work/ours"
+            [ -z "$text_python" ] || tiktoken "$file" >>"$work/theirs"
+        done
+        touch "$work/theirs"
+        a=$(value mb_per_second <"$work/ours" | largest)
+        b=$(value mb_per_second <"$work/theirs" | largest)
+        printf '%-34s %12s %12s %8s\n' "$(basename "$file") to ids, MB/s" "$a" "${b:--}" "$(ratio "$a" "${b:-0}")"
+    done
+    cat "$book" "$work"/mixed.txt >"$work/learn.txt" 2>/dev/null || cp "$book" "$work/learn.txt"
+    for threads in 1 2; do
+        a=$("$bin/vlm-tokenize" train "$work/learn.txt" --vocab-size 32768 -j "$threads" -o "$work/tokenizer.json" -q --json | value seconds)
+        b=
+        [ -z "$text_python" ] || b=$(tokenizers "$threads" "$work/learn.txt" | value seconds)
+        printf '%-34s %12s %12s %8s\n' "32768 pieces learnt, -j$threads, s" "$a" "${b:--}" "$(ratio "${b:-0}" "$a")"
+    done
+    [ -n "$text_python" ] || echo "  (pip install tiktoken tokenizers into build/peers)"
+fi
+rm -rf "$work/out"
+"$bin/vlm-shard" "$crawl" -o "$work/out" -q
+a=$("$bin/vlm-bench" sequence "$work/out" -j 1 --json | value value)
+printf '%-34s %12s %12s %8s\n' "masked samples, tokens/s" "$a" - -
+rm -rf "$work/out" "$work/texts"
+
 # Training steps, fp32 and bf16, on one thread and on two.
 peers=${VLM_PEERS:-../shared/peers}
 torch=
@@ -119,8 +196,6 @@ peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 print(done.stdout.strip()[:-1] + ', "memory_peak": %d}' % peak)
 PYTHON
 }
-
-largest() { sort -g | tail -n 1; }
 
 # step SHAPE VOCABULARY DTYPE THREADS
 step() {

@@ -7,7 +7,9 @@
 #include "tools/bench/bench_image.h"
 #include "tools/bench/bench_ops.h"
 #include "tools/bench/bench_pages.h"
+#include "tools/bench/bench_sequence.h"
 #include "tools/bench/bench_step.h"
+#include "tools/bench/bench_tokenize.h"
 #include "tools/bench/bench_vq_train.h"
 #include "tools/bench/bench_vqgan.h"
 #include "tools/bench/bench_warc.h"
@@ -24,6 +26,8 @@ static const struct vlm_verb verbs[] = {
     { "ops", vlm_bench_ops, "[NAME...]          every op beside the machine's peak or bandwidth" },
     { "step", vlm_bench_step, "[--shape LxW]      training step of a decoder" },
     { "vq-train", vlm_bench_vq_train, "[--kind vq-s|vq-xs] training step of an image tokenizer" },
+    { "sequence", vlm_bench_sequence, "OUT                documents of a shard set to ids" },
+    { "tokenize", vlm_bench_tokenize, "[-t TOKENIZER] FILE... text to tokens, one thread" },
     { "vqgan", vlm_bench_vqgan, "[-m MODEL]         images through a tokenizer" },
 };
 

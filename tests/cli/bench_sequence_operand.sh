@@ -1,0 +1,1 @@
+vlm-bench sequence --recipe m3w
