@@ -4,6 +4,7 @@
  * decoder the texts are words with a space between them. Sequences, as everywhere, are flat. */
 #include "base/vlm.h"
 
+#include "base/array.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "tokenize/text/text_internal.h"
@@ -25,15 +26,9 @@ struct decoding {
 
 static void end_text(struct list *list)
 {
-    if (list->n == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
-        size_t *ends = realloc(list->ends, capacity * sizeof *ends);
-        if (!ends) {
-            list->bytes.failed = true;
-            return;
-        }
-        list->ends = ends;
-        list->capacity = capacity;
+    if (!vlm_array_reserve(&list->ends, &list->capacity, list->n, 1, sizeof *list->ends)) {
+        list->bytes.failed = true;
+        return;
     }
     list->ends[list->n++] = list->bytes.size;
 }

@@ -46,4 +46,11 @@ void vlm_json_reader_decoder(struct vlm_json_reader *reader);
 void vlm_json_reader_truncation(struct vlm_json_reader *reader);
 void vlm_json_reader_post_processor(struct vlm_json_reader *reader);
 
+/* The words of tokenizer.json by number of the kind, with a NULL behind them. */
+extern const char *const vlm_json_normalizers[];    /* vlm_normalizer_kind */
+extern const char *const vlm_json_pre_tokenizers[]; /* vlm_pre_kind */
+extern const char *const vlm_json_behaviors[];      /* vlm_behavior */
+extern const char *const vlm_json_prepends[];       /* vlm_prepend */
+extern const char *const vlm_json_decoders[];       /* vlm_decoder_kind */
+
 #endif

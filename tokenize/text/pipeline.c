@@ -6,6 +6,7 @@
  * vlm_bpe_text() and never copied. */
 #include "base/vlm.h"
 
+#include "base/array.h"
 #include "base/limits.h"
 #include "base/utf8.h"
 #include "tokenize/text/pipeline.h"
@@ -78,14 +79,9 @@ static int add_token(struct vlm_tokens *tokens, uint32_t id, size_t start, size_
 
 static bool add_symbol(struct vlm_pipeline *pipeline, size_t *n, uint32_t id, size_t bytes)
 {
-    if (*n == pipeline->symbols_capacity) {
-        size_t capacity = *n ? 2 * *n : 256;
-        struct vlm_bpe_symbol *symbols = realloc(pipeline->symbols, capacity * sizeof *symbols);
-        if (!symbols)
-            return false;
-        pipeline->symbols = symbols;
-        pipeline->symbols_capacity = capacity;
-    }
+    if (!vlm_array_reserve(&pipeline->symbols, &pipeline->symbols_capacity, *n, 1,
+                           sizeof *pipeline->symbols))
+        return false;
     pipeline->symbols[(*n)++] = (struct vlm_bpe_symbol){ id, (uint32_t)bytes };
     return true;
 }

@@ -5,6 +5,7 @@
  * makes a new one beside the old. */
 #include "base/vlm.h"
 
+#include "base/array.h"
 #include "base/utf8.h"
 #include "tokenize/unicode/char_class.h"
 #include "tokenize/unicode/char_class_internal.h"
@@ -71,14 +72,9 @@ bool vlm_work_add_word(struct vlm_work *work, size_t start, size_t end)
 {
     if (start == end)
         return true;
-    if (work->n_words == work->words_capacity) {
-        size_t capacity = work->words_capacity ? 2 * work->words_capacity : 64;
-        struct vlm_word *words = realloc(work->words, capacity * sizeof *words);
-        if (!words)
-            return false;
-        work->words = words;
-        work->words_capacity = capacity;
-    }
+    if (!vlm_array_reserve(&work->words, &work->words_capacity, work->n_words, 1,
+                           sizeof *work->words))
+        return false;
     work->words[work->n_words++] = (struct vlm_word){ (uint32_t)start, (uint32_t)end };
     return true;
 }
@@ -89,14 +85,9 @@ static bool mark(struct vlm_pipeline *pipeline, size_t start, size_t end, bool m
 {
     if (start == end)
         return true;
-    if (pipeline->n_stretches == pipeline->stretches_capacity) {
-        size_t capacity = pipeline->stretches_capacity ? 2 * pipeline->stretches_capacity : 64;
-        struct vlm_stretch *stretches = realloc(pipeline->stretches, capacity * sizeof *stretches);
-        if (!stretches)
-            return false;
-        pipeline->stretches = stretches;
-        pipeline->stretches_capacity = capacity;
-    }
+    if (!vlm_array_reserve(&pipeline->stretches, &pipeline->stretches_capacity,
+                           pipeline->n_stretches, 1, sizeof *pipeline->stretches))
+        return false;
     pipeline->stretches[pipeline->n_stretches++] =
         (struct vlm_stretch){ (uint32_t)start, (uint32_t)end, match };
     return true;

@@ -261,9 +261,9 @@ static struct vlm_text need_char(struct vlm_json_reader *reader, struct vlm_text
 }
 
 /* The place of type in a list of names, or -1. */
-static int name_index(struct vlm_text type, const char *const *names, size_t n)
+static int name_index(struct vlm_text type, const char *const *names)
 {
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; names[i]; i++)
         if (vlm_text_is(type, names[i]))
             return (int)i;
     return -1;
@@ -276,23 +276,8 @@ static bool is_set(const struct step *step, unsigned flag, bool otherwise)
 
 static void add_normalizer(struct vlm_json_reader *reader, const struct step *step)
 {
-    static const char *const names[] = {
-        [VLM_NORMALIZE_NFC] = "NFC",
-        [VLM_NORMALIZE_NFD] = "NFD",
-        [VLM_NORMALIZE_NFKC] = "NFKC",
-        [VLM_NORMALIZE_NFKD] = "NFKD",
-        [VLM_NORMALIZE_LOWERCASE] = "Lowercase",
-        [VLM_NORMALIZE_STRIP_ACCENTS] = "StripAccents",
-        [VLM_NORMALIZE_BERT] = "BertNormalizer",
-        [VLM_NORMALIZE_STRIP] = "Strip",
-        [VLM_NORMALIZE_REPLACE] = "Replace",
-        [VLM_NORMALIZE_PREPEND] = "Prepend",
-        [VLM_NORMALIZE_BYTE_LEVEL] = "ByteLevel",
-        [VLM_NORMALIZE_NMT] = "Nmt",
-        [VLM_NORMALIZE_PRECOMPILED] = "Precompiled",
-    };
     struct vlm_text_spec *spec = reader->spec;
-    int kind = name_index(step->type, names, VLM_COUNTOF(names));
+    int kind = name_index(step->type, vlm_json_normalizers);
     if (vlm_text_is(step->type, "Precompiled") && (!step->charsmap.at || !step->charsmap.n))
         return; /* an empty map changes nothing */
     if (kind < 0) {
@@ -337,16 +322,9 @@ static void add_normalizer(struct vlm_json_reader *reader, const struct step *st
 static enum vlm_behavior behavior_of(struct vlm_json_reader *reader, const struct step *step,
                                      enum vlm_behavior otherwise)
 {
-    static const char *const names[] = {
-        [VLM_BEHAVIOR_REMOVED] = "Removed",
-        [VLM_BEHAVIOR_ISOLATED] = "Isolated",
-        [VLM_BEHAVIOR_MERGED_WITH_PREVIOUS] = "MergedWithPrevious",
-        [VLM_BEHAVIOR_MERGED_WITH_NEXT] = "MergedWithNext",
-        [VLM_BEHAVIOR_CONTIGUOUS] = "Contiguous",
-    };
     if (!step->behavior.at)
         return otherwise;
-    int behavior = name_index(step->behavior, names, VLM_COUNTOF(names));
+    int behavior = name_index(step->behavior, vlm_json_behaviors);
     if (behavior < 0)
         vlm_json_reader_refuse(reader, "behavior '%.40s' is not known", step->behavior.at);
     return behavior < 0 ? otherwise : (enum vlm_behavior)behavior;
@@ -354,15 +332,10 @@ static enum vlm_behavior behavior_of(struct vlm_json_reader *reader, const struc
 
 static enum vlm_prepend prepend_of(struct vlm_json_reader *reader, const struct step *step)
 {
-    static const char *const names[] = {
-        [VLM_PREPEND_ALWAYS] = "always",
-        [VLM_PREPEND_FIRST] = "first",
-        [VLM_PREPEND_NEVER] = "never",
-    };
     bool no_space = (step->said & ADD_PREFIX_SPACE) && !(step->flags & ADD_PREFIX_SPACE);
     if (!step->prepend_scheme.at)
         return no_space ? VLM_PREPEND_NEVER : VLM_PREPEND_ALWAYS;
-    int prepend = name_index(step->prepend_scheme, names, VLM_COUNTOF(names));
+    int prepend = name_index(step->prepend_scheme, vlm_json_prepends);
     if (prepend < 0 || (no_space && prepend != VLM_PREPEND_NEVER))
         vlm_json_reader_refuse(reader, "prepend_scheme '%.20s' %s", step->prepend_scheme.at,
                                prepend < 0 ? "is not known" : "contradicts add_prefix_space");
@@ -424,22 +397,10 @@ static void fill_pre_tokenizer(struct vlm_json_reader *reader, const struct step
 
 static void add_pre_tokenizer(struct vlm_json_reader *reader, const struct step *step)
 {
-    static const char *const names[] = {
-        [VLM_PRE_BYTE_LEVEL] = "ByteLevel",
-        [VLM_PRE_SPLIT] = "Split",
-        [VLM_PRE_DIGITS] = "Digits",
-        [VLM_PRE_WHITESPACE] = "Whitespace",
-        [VLM_PRE_WHITESPACE_SPLIT] = "WhitespaceSplit",
-        [VLM_PRE_PUNCTUATION] = "Punctuation",
-        [VLM_PRE_BERT] = "BertPreTokenizer",
-        [VLM_PRE_METASPACE] = "Metaspace",
-        [VLM_PRE_DELIMITER] = "CharDelimiterSplit",
-        [VLM_PRE_FIXED_LENGTH] = "FixedLength",
-    };
     struct vlm_text_spec *spec = reader->spec;
     int kind = vlm_text_is(step->type, "Delimiter")
                    ? VLM_PRE_DELIMITER
-                   : name_index(step->type, names, VLM_COUNTOF(names));
+                   : name_index(step->type, vlm_json_pre_tokenizers);
     if (kind < 0) {
         unsupported(reader, step->type);
         return;
@@ -491,18 +452,8 @@ static void fill_decoder(struct vlm_json_reader *reader, const struct step *step
 
 static void add_decoder(struct vlm_json_reader *reader, const struct step *step)
 {
-    static const char *const names[] = {
-        [VLM_DECODE_BYTE_LEVEL] = "ByteLevel",
-        [VLM_DECODE_WORDPIECE] = "WordPiece",
-        [VLM_DECODE_METASPACE] = "Metaspace",
-        [VLM_DECODE_BYTE_FALLBACK] = "ByteFallback",
-        [VLM_DECODE_FUSE] = "Fuse",
-        [VLM_DECODE_STRIP] = "Strip",
-        [VLM_DECODE_REPLACE] = "Replace",
-        [VLM_DECODE_BPE] = "BPEDecoder",
-    };
     struct vlm_text_spec *spec = reader->spec;
-    int kind = name_index(step->type, names, VLM_COUNTOF(names));
+    int kind = name_index(step->type, vlm_json_decoders);
     if (kind < 0) {
         unsupported(reader, step->type);
         return;

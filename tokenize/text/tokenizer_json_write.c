@@ -3,6 +3,7 @@
 #include "base/vlm.h"
 
 #include "base/json.h"
+#include "tokenize/text/json_internal.h"
 #include "tokenize/text/text_internal.h"
 
 static void member_text(struct vlm_json *json, const char *key, struct vlm_text text)
@@ -41,25 +42,10 @@ static void member_pattern(struct vlm_json *json, enum vlm_pattern_kind kind, st
 
 static void write_normalizer(struct vlm_json *json, const void *item)
 {
-    static const char *const names[] = {
-        [VLM_NORMALIZE_NFC] = "NFC",
-        [VLM_NORMALIZE_NFD] = "NFD",
-        [VLM_NORMALIZE_NFKC] = "NFKC",
-        [VLM_NORMALIZE_NFKD] = "NFKD",
-        [VLM_NORMALIZE_LOWERCASE] = "Lowercase",
-        [VLM_NORMALIZE_STRIP_ACCENTS] = "StripAccents",
-        [VLM_NORMALIZE_BERT] = "BertNormalizer",
-        [VLM_NORMALIZE_STRIP] = "Strip",
-        [VLM_NORMALIZE_REPLACE] = "Replace",
-        [VLM_NORMALIZE_PREPEND] = "Prepend",
-        [VLM_NORMALIZE_BYTE_LEVEL] = "ByteLevel",
-        [VLM_NORMALIZE_NMT] = "Nmt",
-        [VLM_NORMALIZE_PRECOMPILED] = "Precompiled",
-    };
     const struct vlm_text_normalizer *normalizer = item;
     const struct vlm_normalizer *step = &normalizer->step;
     struct vlm_text content = { step->content, step->content_size };
-    vlm_json_member_string(json, "type", names[step->kind]);
+    vlm_json_member_string(json, "type", vlm_json_normalizers[step->kind]);
     if (step->kind == VLM_NORMALIZE_BERT) {
         member_flag(json, "clean_text", step->flags, VLM_BERT_CLEAN_TEXT);
         member_flag(json, "handle_chinese_chars", step->flags, VLM_BERT_CHINESE_CHARS);
@@ -81,36 +67,10 @@ static void write_normalizer(struct vlm_json *json, const void *item)
     }
 }
 
-static const char *const behaviors[] = {
-    [VLM_BEHAVIOR_REMOVED] = "Removed",
-    [VLM_BEHAVIOR_ISOLATED] = "Isolated",
-    [VLM_BEHAVIOR_MERGED_WITH_PREVIOUS] = "MergedWithPrevious",
-    [VLM_BEHAVIOR_MERGED_WITH_NEXT] = "MergedWithNext",
-    [VLM_BEHAVIOR_CONTIGUOUS] = "Contiguous",
-};
-
-static const char *const prepends[] = {
-    [VLM_PREPEND_ALWAYS] = "always",
-    [VLM_PREPEND_FIRST] = "first",
-    [VLM_PREPEND_NEVER] = "never",
-};
-
 static void write_pre_tokenizer(struct vlm_json *json, const void *item)
 {
-    static const char *const names[] = {
-        [VLM_PRE_BYTE_LEVEL] = "ByteLevel",
-        [VLM_PRE_SPLIT] = "Split",
-        [VLM_PRE_DIGITS] = "Digits",
-        [VLM_PRE_WHITESPACE] = "Whitespace",
-        [VLM_PRE_WHITESPACE_SPLIT] = "WhitespaceSplit",
-        [VLM_PRE_PUNCTUATION] = "Punctuation",
-        [VLM_PRE_BERT] = "BertPreTokenizer",
-        [VLM_PRE_METASPACE] = "Metaspace",
-        [VLM_PRE_DELIMITER] = "CharDelimiterSplit",
-        [VLM_PRE_FIXED_LENGTH] = "FixedLength",
-    };
     const struct vlm_pre_tokenizer *step = item;
-    vlm_json_member_string(json, "type", names[step->kind]);
+    vlm_json_member_string(json, "type", vlm_json_pre_tokenizers[step->kind]);
     switch (step->kind) {
     case VLM_PRE_BYTE_LEVEL:
         member_flag(json, "add_prefix_space", step->flags, VLM_PART_PREFIX_SPACE);
@@ -119,18 +79,18 @@ static void write_pre_tokenizer(struct vlm_json *json, const void *item)
         break;
     case VLM_PRE_SPLIT:
         member_pattern(json, step->pattern_kind, step->pattern_text);
-        vlm_json_member_string(json, "behavior", behaviors[step->behavior]);
+        vlm_json_member_string(json, "behavior", vlm_json_behaviors[step->behavior]);
         member_flag(json, "invert", step->flags, VLM_PART_INVERT);
         break;
     case VLM_PRE_DIGITS:
         member_flag(json, "individual_digits", step->flags, VLM_PART_INDIVIDUAL);
         break;
     case VLM_PRE_PUNCTUATION:
-        vlm_json_member_string(json, "behavior", behaviors[step->behavior]);
+        vlm_json_member_string(json, "behavior", vlm_json_behaviors[step->behavior]);
         break;
     case VLM_PRE_METASPACE:
         member_text(json, "replacement", step->content);
-        vlm_json_member_string(json, "prepend_scheme", prepends[step->prepend]);
+        vlm_json_member_string(json, "prepend_scheme", vlm_json_prepends[step->prepend]);
         member_flag(json, "split", step->flags, VLM_PART_SPLIT);
         break;
     case VLM_PRE_DELIMITER:
@@ -148,18 +108,8 @@ static void write_pre_tokenizer(struct vlm_json *json, const void *item)
 
 static void write_decoder(struct vlm_json *json, const void *item)
 {
-    static const char *const names[] = {
-        [VLM_DECODE_BYTE_LEVEL] = "ByteLevel",
-        [VLM_DECODE_WORDPIECE] = "WordPiece",
-        [VLM_DECODE_METASPACE] = "Metaspace",
-        [VLM_DECODE_BYTE_FALLBACK] = "ByteFallback",
-        [VLM_DECODE_FUSE] = "Fuse",
-        [VLM_DECODE_STRIP] = "Strip",
-        [VLM_DECODE_REPLACE] = "Replace",
-        [VLM_DECODE_BPE] = "BPEDecoder",
-    };
     const struct vlm_decoder *step = item;
-    vlm_json_member_string(json, "type", names[step->kind]);
+    vlm_json_member_string(json, "type", vlm_json_decoders[step->kind]);
     switch (step->kind) {
     case VLM_DECODE_BYTE_LEVEL:
         member_bool(json, "add_prefix_space", false);
@@ -172,7 +122,7 @@ static void write_decoder(struct vlm_json *json, const void *item)
         break;
     case VLM_DECODE_METASPACE:
         member_text(json, "replacement", step->content);
-        vlm_json_member_string(json, "prepend_scheme", prepends[step->prepend]);
+        vlm_json_member_string(json, "prepend_scheme", vlm_json_prepends[step->prepend]);
         member_bool(json, "split", true);
         break;
     case VLM_DECODE_STRIP:
