@@ -20,5 +20,6 @@ bool vlm_array_reserve(void *array, size_t *capacity, size_t n, size_t more, siz
         return false;
     memcpy(array, &moved, sizeof(moved));
     *capacity = wanted;
-    return true;
+    // cppcheck-suppress memleak
+    return true; /* it is the caller's */
 }

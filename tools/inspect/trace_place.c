@@ -172,6 +172,7 @@ struct vlm_place vlm_trace_range(const struct vlm_trace *trace, uint32_t start, 
         else if (run->kind == VLM_ORIGIN_MADE && tags)
             tags = add_same_tag(&tag, trace, run, from, to);
     }
+    VLM_BUG_IF(!first); /* runs cover the rendering */
     add_pieces(&place, &tag);
     place.event = first->event;
     place.made = first->kind == VLM_ORIGIN_MADE && !(place.has_page && tags);

@@ -148,7 +148,8 @@ static int count_file(struct vlm_train_texts *texts, int fd, const char *name, b
         rc = fill(texts, fd, name, capacity, &filled, &ends, err);
         while (rc == VLM_OK && n < most && at < filled &&
                (bytes = next_piece(texts->buffer + at, filled - at, ends))) {
-            texts->pieces[n++] = (struct vlm_train_piece){ .text = texts->buffer + at, .n = bytes };
+            texts->pieces[n] = (struct vlm_train_piece){ .text = texts->buffer + at, .n = bytes };
+            n++;
             at += bytes;
         }
         if (rc == VLM_OK)
