@@ -5,15 +5,13 @@
 #include "base/vlm.h"
 
 #include "tests/render_fixture.h"
+#include "tests/shared_pages_fixture.h"
 #include "tokenize/render/origin.h"
 
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/random.h"
 #include "tokenize/html/layout.h"
-
-#include <dirent.h>
-#include <sys/stat.h>
 
 /* A page, its map, and one rendering. */
 struct traced {
@@ -351,48 +349,28 @@ static void random_pages(void **state)
 
 /* -- All pages ---------------------------------------------------------------------------------- */
 
-static size_t check_folder(struct page_fixture *fixture, struct traced *traced, const char *folder,
-                           unsigned levels)
+struct all_pages {
+    struct page_fixture *fixture;
+    struct traced traced;
+};
+
+static void check_file(void *context, const char *path)
 {
-    DIR *open = opendir(folder);
-    size_t count = 0;
-    for (struct dirent *entry; open && (entry = readdir(open));) {
-        char path[4096];
-        struct stat about;
-        struct vlm_buffer bytes = { 0 };
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        if (entry->d_name[0] == '.' || stat(path, &about) != 0)
-            continue;
-        if (S_ISDIR(about.st_mode) && levels) {
-            count += check_folder(fixture, traced, path, levels - 1);
-        } else if (S_ISREG(about.st_mode) && strstr(entry->d_name, ".htm")) {
-            assert_int_equal(vlm_file_read(&bytes, path, VLM_HTML_MAX, &fixture->err), VLM_OK);
-            trace_page(fixture, traced, bytes.data, bytes.size);
-            check_forms(traced);
-            count++;
-        }
-        vlm_buffer_release(&bytes);
-    }
-    if (open)
-        closedir(open);
-    return count;
+    struct all_pages *all = context;
+    struct vlm_buffer bytes = { 0 };
+    assert_int_equal(vlm_file_read(&bytes, path, VLM_HTML_MAX, &all->fixture->err), VLM_OK);
+    trace_page(all->fixture, &all->traced, bytes.data, bytes.size);
+    check_forms(&all->traced);
+    vlm_buffer_release(&bytes);
 }
 
 static void real_pages(void **state)
 {
-    const char *shared = getenv("VLM_SHARED_DATA");
-    struct traced traced = { .document = NULL };
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/html", shared ? shared : "../shared/data");
-    size_t count = check_folder(*state, &traced, path, 4);
-    if (count)
-        print_message("%zu pages, %zu bytes of renderings, %zu of them text as the page has it\n",
-                      count, traced.bytes, traced.verbatim);
-    release(&traced);
-    if (!count) {
-        print_message("the shared pages are not here\n");
-        skip();
-    }
+    struct all_pages all = { .fixture = *state };
+    size_t count = shared_pages_each(check_file, &all);
+    print_message("%zu pages, %zu bytes of renderings, %zu of them text as the page has it\n",
+                  count, all.traced.bytes, all.traced.verbatim);
+    release(&all.traced);
 }
 
 int main(void)

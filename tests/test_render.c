@@ -4,9 +4,8 @@
 
 #include "tests/render_fixture.h"
 #include "tests/render_oracle.h"
+#include "tests/shared_pages_fixture.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
 #include <zlib.h>
 
 static const char *rendered(struct page_fixture *fixture, const struct vlm_document *document,
@@ -353,8 +352,9 @@ static void large_pages(void **state)
     vlm_buffer_release(&html);
 }
 
-static void check_file(struct page_fixture *fixture, const char *path)
+static void check_file(void *context, const char *path)
 {
+    struct page_fixture *fixture = context;
     gzFile in = gzopen(path, "rb"); /* reads plain files too */
     char block[65536];
     int n = 0;
@@ -371,45 +371,9 @@ static void check_file(struct page_fixture *fixture, const char *path)
     vlm_buffer_release(&page);
 }
 
-/* Checks the pages in a folder and the folders one below it; returns their number. */
-static size_t check_folder(struct page_fixture *fixture, const char *folder, int levels)
-{
-    DIR *open = opendir(folder);
-    size_t count = 0;
-    for (struct dirent *entry; open && (entry = readdir(open));) {
-        char path[4096];
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        struct stat about;
-        if (entry->d_name[0] == '.' || stat(path, &about) != 0)
-            continue;
-        if (S_ISDIR(about.st_mode) && levels) {
-            count += check_folder(fixture, path, levels - 1);
-        } else if (S_ISREG(about.st_mode) && strstr(entry->d_name, ".htm")) {
-            check_file(fixture, path);
-            count++;
-        }
-    }
-    if (open)
-        closedir(open);
-    return count;
-}
-
 static void real_pages(void **state)
 {
-    static const char *const folders[] = { "readability-a", "article-extraction-a",
-                                           "libxml2-html" };
-    const char *shared = getenv("VLM_SHARED_DATA");
-    size_t count = 0;
-    for (size_t i = 0; i < VLM_COUNTOF(folders); i++) {
-        char path[4096];
-        snprintf(path, sizeof(path), "%s/html/%s", shared ? shared : "../shared/data", folders[i]);
-        count += check_folder(*state, path, 2);
-    }
-    if (!count) {
-        print_message("the shared pages are not here\n");
-        skip();
-    }
-    print_message("%zu pages\n", count);
+    print_message("%zu pages\n", shared_pages_each(check_file, *state));
 }
 
 int main(void)

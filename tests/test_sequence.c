@@ -4,9 +4,8 @@
 
 #include "tests/render_fixture.h"
 #include "tests/sequence_fixture.h"
+#include "tests/shared_pages_fixture.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
 #include <zlib.h>
 
 enum { CODES = 1024, IMAGES_MAX = 1024 };
@@ -571,8 +570,9 @@ static void ids_as_text(void **state)
 
 /* ---- the shared pages ---- */
 
-static void check_file(struct fixture *it, const char *path)
+static void check_file(void *context, const char *path)
 {
+    struct fixture *it = context;
     struct vlm_buffer page = { 0 };
     char block[65536];
     int n = 0;
@@ -587,44 +587,9 @@ static void check_file(struct fixture *it, const char *path)
     vlm_buffer_release(&page);
 }
 
-static size_t check_folder(struct fixture *it, const char *folder, int levels)
-{
-    DIR *open = opendir(folder);
-    size_t count = 0;
-    for (struct dirent *entry; open && (entry = readdir(open));) {
-        char path[4096];
-        struct stat about;
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        if (entry->d_name[0] == '.' || stat(path, &about) != 0)
-            continue;
-        if (S_ISDIR(about.st_mode) && levels) {
-            count += check_folder(it, path, levels - 1);
-        } else if (S_ISREG(about.st_mode) && strstr(entry->d_name, ".htm")) {
-            check_file(it, path);
-            count++;
-        }
-    }
-    if (open)
-        closedir(open);
-    return count;
-}
-
 static void real_pages(void **state)
 {
-    static const char *const folders[] = { "readability-a", "article-extraction-a", "libxml2-html",
-                                           "html5lib-tests" };
-    const char *shared = getenv("VLM_SHARED_DATA");
-    size_t count = 0;
-    for (size_t i = 0; i < VLM_COUNTOF(folders); i++) {
-        char path[4096];
-        snprintf(path, sizeof(path), "%s/html/%s", shared ? shared : "../shared/data", folders[i]);
-        count += check_folder(*state, path, 2);
-    }
-    if (!count) {
-        print_message("skipped: the shared pages are not here\n");
-        skip();
-    }
-    print_message("%zu pages\n", count);
+    print_message("%zu pages\n", shared_pages_each(check_file, *state));
 }
 
 int main(void)
