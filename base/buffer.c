@@ -75,6 +75,36 @@ void vlm_buffer_decimal(struct vlm_buffer *buffer, uint64_t value)
     vlm_buffer_add(buffer, digits + at, sizeof(digits) - at);
 }
 
+/* %g drops zeros at the end; with fewer than 6 digits it would write 10 as 1e+01. 17 digits always do, 9 for a
+ * float: IEEE 754. */
+enum { DIGITS_MIN = 6, DIGITS_MAX = 17 };
+
+const char *vlm_real_text(char out[VLM_REAL_TEXT_SIZE], double value)
+{
+    for (int digits = DIGITS_MIN; digits <= DIGITS_MAX; digits++) {
+        snprintf(out, VLM_REAL_TEXT_SIZE, "%.*g", digits, value);
+        if (strtod(out, NULL) == value)
+            break;
+    }
+    return out;
+}
+
+const char *vlm_float_text(char out[VLM_REAL_TEXT_SIZE], float value)
+{
+    for (int digits = DIGITS_MIN; digits <= DIGITS_MAX; digits++) {
+        snprintf(out, VLM_REAL_TEXT_SIZE, "%.*g", digits, (double)value);
+        if (strtof(out, NULL) == value)
+            break;
+    }
+    return out;
+}
+
+void vlm_buffer_real(struct vlm_buffer *buffer, double value)
+{
+    char text[VLM_REAL_TEXT_SIZE];
+    vlm_buffer_text(buffer, vlm_real_text(text, value));
+}
+
 static void add_little_endian(struct vlm_buffer *buffer, uint64_t value, size_t bytes)
 {
     uint8_t out[8];

@@ -33,6 +33,15 @@ void vlm_buffer_printf(struct vlm_buffer *buffer, const char *format, ...) VLM_P
 /* Appends a number as decimal digits. */
 void vlm_buffer_decimal(struct vlm_buffer *buffer, uint64_t value);
 
+/* Appends vlm_real_text(). */
+void vlm_buffer_real(struct vlm_buffer *buffer, double value);
+
+/* A finite number in as few digits, from 6 on, as strtod() reads as the same, or of a float as the same float:
+ * "0.1", "1000", "1e-05". Returns out. */
+enum { VLM_REAL_TEXT_SIZE = 32 };
+const char *vlm_real_text(char out[VLM_REAL_TEXT_SIZE], double value);
+const char *vlm_float_text(char out[VLM_REAL_TEXT_SIZE], float value);
+
 /* Room for n more bytes behind data[size]; the caller writes them and adds to size.
  * NULL once failed. */
 uint8_t *vlm_buffer_reserve(struct vlm_buffer *buffer, size_t n);

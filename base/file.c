@@ -112,22 +112,26 @@ int vlm_pread_all(int fd, void *bytes, size_t n, uint64_t offset, const char *na
     return VLM_OK;
 }
 
-/* fsync of the folder that holds path, so that a rename in it survives a power cut. */
-static int sync_folder_of(const char *path, struct vlm_err *err)
+int vlm_folder_sync(const char *path, struct vlm_err *err)
+{
+    int fd = open_retry(path, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return vlm_fail_errno(err, errno, "cannot open folder '%s'", path);
+    /* Some file systems know no fsync of folders (EINVAL); there is nothing more to do there. */
+    int rc = sync_retry(fd) < 0 && errno != EINVAL
+                 ? vlm_fail_errno(err, errno, "cannot sync folder '%s'", path)
+                 : VLM_OK;
+    close(fd);
+    return rc;
+}
+
+int vlm_folder_sync_of(const char *path, struct vlm_err *err)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
     if (!folder)
         return vlm_fail(err, VLM_ENOMEM, "no memory to sync the folder of '%s'", path);
-    int rc = VLM_OK;
-    int fd = open_retry(folder, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        rc = vlm_fail_errno(err, errno, "cannot open folder '%s'", folder);
-    /* Some file systems know no fsync of folders (EINVAL); there is nothing more to do there. */
-    else if (sync_retry(fd) < 0 && errno != EINVAL)
-        rc = vlm_fail_errno(err, errno, "cannot sync folder '%s'", folder);
-    if (fd >= 0)
-        close(fd);
+    int rc = vlm_folder_sync(folder, err);
     free(folder);
     return rc;
 }
@@ -138,7 +142,7 @@ int vlm_file_publish(int fd, const char *from, const char *path, struct vlm_err 
         return vlm_fail_errno(err, errno, "cannot sync '%s'", from);
     if (rename(from, path) < 0)
         return vlm_fail_errno(err, errno, "cannot rename '%s' to '%s'", from, path);
-    return sync_folder_of(path, err);
+    return vlm_folder_sync_of(path, err);
 }
 
 /* A device or pipe is written to as it is: a rename would put a file in its place. */
@@ -210,6 +214,61 @@ static int write_whole(int fd, const char *path, const void *context, struct vlm
 int vlm_file_write(const char *path, const void *bytes, size_t n, struct vlm_err *err)
 {
     return vlm_file_write_with(path, write_whole, &(struct whole){ bytes, n }, err);
+}
+
+int vlm_file_check_output(const char *output, const char *input, struct vlm_err *err)
+{
+    struct stat a, b;
+    const bool same = stat(output, &a) == 0 && stat(input, &b) == 0 && a.st_dev == b.st_dev &&
+                      a.st_ino == b.st_ino && S_ISREG(a.st_mode);
+    return same ? vlm_fail(err, VLM_EUSAGE, "output '%s' is the input '%s'", output, input)
+                : VLM_OK;
+}
+
+struct copy {
+    const char *from;
+    int fd;
+};
+
+static int write_copy(int to, const char *path, const void *context, struct vlm_err *err)
+{
+    const struct copy *copy = context;
+    char *piece = malloc(READ_STEP);
+    int rc = piece ? VLM_OK : vlm_fail(err, VLM_ENOMEM, "no memory to copy '%s'", copy->from);
+    while (rc == VLM_OK) {
+        ssize_t n = read(copy->fd, piece, READ_STEP);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            rc = vlm_fail_errno(err, errno, "cannot read '%s'", copy->from);
+        if (n <= 0)
+            break;
+        rc = vlm_write_all(to, piece, (size_t)n, path, err);
+    }
+    free(piece);
+    return rc;
+}
+
+int vlm_file_copy(const char *path, const char *from, struct vlm_err *err)
+{
+    const struct copy copy = { .from = from, .fd = open_retry(from, O_RDONLY, 0) };
+    if (copy.fd < 0)
+        return vlm_fail_errno(err, errno, "cannot open '%s'", from);
+    int rc = vlm_file_write_with(path, write_copy, &copy, err);
+    close(copy.fd);
+    return rc;
+}
+
+const char *vlm_path_last(const char *path, size_t *n)
+{
+    size_t end = strlen(path);
+    while (end && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin && path[begin - 1] != '/')
+        begin--;
+    *n = end - begin;
+    return path + begin;
 }
 
 char *vlm_path_join(const char *folder, const char *name)

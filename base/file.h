@@ -24,6 +24,9 @@ VLM_MUST_CHECK int vlm_file_write_with(const char *path, vlm_file_writer write, 
 VLM_MUST_CHECK int vlm_file_publish(int fd, const char *from, const char *path,
                                     struct vlm_err *err);
 
+/* Writes path as vlm_file_write() does, with the bytes of the file `from`. */
+VLM_MUST_CHECK int vlm_file_copy(const char *path, const char *from, struct vlm_err *err);
+
 /* write(2) and pread(2) until all n bytes are through; name is for the sentence. A file that ends
  * before n bytes gives VLM_EFORMAT. */
 VLM_MUST_CHECK int vlm_write_all(int fd, const void *bytes, size_t n, const char *name,
@@ -34,8 +37,20 @@ VLM_MUST_CHECK int vlm_pread_all(int fd, void *bytes, size_t n, uint64_t offset,
 /* "folder/name" in memory that the caller frees; never NULL (memory out at this size is a bug). */
 char *vlm_path_join(const char *folder, const char *name);
 
+/* The last part of a path, "b" of "/a/b/", which points into it, and its size. */
+const char *vlm_path_last(const char *path, size_t *n);
+
+/* Before something is written to `output`: VLM_EUSAGE when it is the file that is read as `input`, under
+ * whatever name. */
+VLM_MUST_CHECK int vlm_file_check_output(const char *output, const char *input,
+                                         struct vlm_err *err);
+
 /* Makes the folder and the ones above it; fine when it is there. */
 VLM_MUST_CHECK int vlm_folder_make(const char *path, struct vlm_err *err);
+
+/* fsync of a folder, so that names in it survive a power cut; of the folder that path stands in. */
+VLM_MUST_CHECK int vlm_folder_sync(const char *path, struct vlm_err *err);
+VLM_MUST_CHECK int vlm_folder_sync_of(const char *path, struct vlm_err *err);
 
 /* Deletes a folder and everything in it; fine when it is absent. */
 VLM_MUST_CHECK int vlm_folder_delete(const char *path, struct vlm_err *err);

@@ -132,6 +132,18 @@ void vlm_json_member_number(struct vlm_json *json, const char *key, uint64_t val
     vlm_json_number(json, value);
 }
 
+void vlm_json_member_real(struct vlm_json *json, const char *key, double value)
+{
+    vlm_json_key(json, key);
+    vlm_json_real(json, value);
+}
+
+void vlm_json_member_bool(struct vlm_json *json, const char *key, bool value)
+{
+    vlm_json_key(json, key);
+    vlm_json_bool(json, value);
+}
+
 static void write_members(struct vlm_json *json, json_object *object)
 {
     vlm_json_open(json, '{');

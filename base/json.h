@@ -39,6 +39,8 @@ void vlm_json_hex(struct vlm_json *json, const uint8_t *bytes, size_t n);
 /* key and value in one call. */
 void vlm_json_member_string(struct vlm_json *json, const char *key, const char *text);
 void vlm_json_member_number(struct vlm_json *json, const char *key, uint64_t value);
+void vlm_json_member_real(struct vlm_json *json, const char *key, double value);
+void vlm_json_member_bool(struct vlm_json *json, const char *key, bool value);
 
 /* A parsed value, in the same form as everything else; numbers keep the digits they were read with. Depth is
  * that of the parser, at most 64. */

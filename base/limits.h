@@ -46,6 +46,16 @@
 #define VLM_TOKENIZER_CONFIG_MAX VLM_MIB
 #define VLM_CODEBOOK_MAX         65535
 
+/* config.json of a model, and the sizes that it may name */
+#define VLM_MODEL_CONFIG_MAX     VLM_MIB
+#define VLM_MODEL_LAYERS_MAX     4096
+#define VLM_MODEL_WIDTH_MAX      1048576 /* also heads, and the width inside of the feed-forward part */
+#define VLM_MODEL_CONTEXT_MAX    1048576
+#define VLM_MODEL_VOCABULARY_MAX 4194304
+
+/* Recipes */
+#define VLM_RECIPE_FILE_MAX (64 * VLM_KIB)
+
 /* Files of torch.save(): a zip archive, a pickle in it, what the pickle says about tensors */
 #define VLM_ZIP_DIRECTORY_MAX (16 * VLM_MIB)
 #define VLM_ZIP_MEMBERS_MAX   262144
@@ -78,6 +88,9 @@
 #define VLM_NORMAL_RATIO_MAX    64  /* characters for each byte of a text, of 1 KiB at least */
 #define VLM_WORDPIECE_PIECE_MAX 256 /* bytes of a piece: as many steps a byte of text may take */
 #define VLM_WORDPIECE_NODES_MAX 4194304 /* distinct beginnings of pieces */
+
+/* Shard sets that are learned from */
+#define VLM_TOMBSTONES_MAX (256 * VLM_MIB) /* bytes of a deleted.jsonl */
 
 /* Unigram */
 #define VLM_UNIGRAM_PIECE_MAX 512     /* bytes of a piece: as many steps a byte of text may take */

@@ -4,7 +4,9 @@
  * for everything else, so that what is stronger is assigned later. Configuration files are in
  * option_config.c, the text of --help in option_help.c. Names are never abbreviated. */
 #include "base/vlm.h"
+#include "base/near.h"
 #include "base/option_internal.h"
+#include "base/word_list.h"
 
 #include <ctype.h>
 
@@ -59,44 +61,15 @@ static const struct vlm_option *find_letter(const struct vlm_parser *parser, cha
     return NULL;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) that turn a into b. */
-static size_t edit_distance(const char *a, size_t n, const char *b, size_t m)
-{
-    size_t row[3][NAME_MAX_BYTES + 1];
-    if (n > NAME_MAX_BYTES || m > NAME_MAX_BYTES)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= m; j++)
-        row[0][j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t *now = row[i % 3], *before = row[(i + 2) % 3], *older = row[(i + 1) % 3];
-        now[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t replaced = before[j - 1] + (a[i - 1] != b[j - 1]);
-            now[j] = VLM_MIN(replaced, VLM_MIN(before[j], now[j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = VLM_MIN(now[j], older[j - 2] + 1);
-        }
-    }
-    return row[n % 3][m];
-}
-
 const struct vlm_option *vlm_parser_near(const struct vlm_parser *parser, const char *name,
                                          size_t n)
 {
-    const struct vlm_option *option, *best = NULL;
-    size_t best_distance = VLM_MAX(n / 3, 1); /* a third of the letters may be wrong */
-    for (size_t i = 0; (option = vlm_parser_option(parser, i)); i++) {
-        if (vlm_option_is_silent(option))
-            continue;
-        /* The beginning of a name is taken for the name. */
-        bool begins = n > 1 && !strncmp(option->name, name, n);
-        size_t distance = begins ? 0 : edit_distance(name, n, option->name, strlen(option->name));
-        if (distance < best_distance || (distance == best_distance && !best)) {
-            best_distance = distance;
-            best = option;
-        }
-    }
-    return best;
+    const struct vlm_option *option;
+    struct vlm_near near = { .text = name, .n = n };
+    for (size_t i = 0; (option = vlm_parser_option(parser, i)); i++)
+        if (!vlm_option_is_silent(option))
+            vlm_near_try(&near, option->name, strlen(option->name));
+    return near.best ? vlm_parser_find(parser, near.best, near.best_n) : NULL;
 }
 
 /* --- values --- */
@@ -183,17 +156,11 @@ static int assign_size(const struct vlm_option *option, const char *text, const 
 static int assign_choice(const struct vlm_option *option, const char *text, const char *from,
                          struct vlm_err *err)
 {
-    size_t n = strlen(text);
-    int index = 0;
-    for (const char *at = option->value; *at; index++) {
-        size_t length = strcspn(at, "|");
-        if (length == n && !memcmp(at, text, n)) {
-            *(int *)option->target = index;
-            return VLM_OK;
-        }
-        at += length + (at[length] == '|');
-    }
-    return vlm_fail(err, VLM_EUSAGE, "%s: '%s' is not one of %s", from, text, option->value);
+    const int index = vlm_word_list_find(option->value, text, strlen(text));
+    if (index < 0)
+        return vlm_fail(err, VLM_EUSAGE, "%s: '%s' is not one of %s", from, text, option->value);
+    *(int *)option->target = index;
+    return VLM_OK;
 }
 
 int vlm_option_assign(const struct vlm_option *option, const char *text, const char *from,
@@ -476,13 +443,26 @@ int vlm_options_parse_alone(const struct vlm_tool *tool, int argc, char **argv, 
     return rc;
 }
 
+void vlm_tool_tell(const char *name, const char *sentence)
+{
+    flockfile(stderr);
+    fprintf(stderr, "%s: ", name);
+    for (const unsigned char *at = (const unsigned char *)sentence; *at; at++)
+        if (*at < 0x20 || *at == 0x7f)
+            fprintf(stderr, "\\x%02x", *at);
+        else
+            fputc(*at, stderr);
+    fputc('\n', stderr);
+    funlockfile(stderr);
+}
+
 int vlm_tool_end(const struct vlm_tool *tool, int result, const struct vlm_err *err)
 {
     errno = 0;
     bool lost = fflush(stdout) != 0 || ferror(stdout);
     int number = errno;
     if (result < 0 || result == VLM_SKIP)
-        fprintf(stderr, "%s: %s\n", tool->name, err && err->msg[0] ? err->msg : "failed");
+        vlm_tool_tell(tool->name, err && err->msg[0] ? err->msg : "failed");
     if (result == VLM_EUSAGE)
         fprintf(stderr, "Try '%s --help'.\n", tool->name);
     if (!lost || result < 0) /* a failure has been told, it may be this one */

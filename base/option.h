@@ -94,6 +94,10 @@ VLM_MUST_CHECK int vlm_options_parse(const struct vlm_tool *tool, int *argc, cha
 VLM_MUST_CHECK int vlm_options_parse_alone(const struct vlm_tool *tool, int argc, char **argv,
                                            struct vlm_err *err);
 
+/* A sentence on stderr, in one line: names and texts from files may have control characters, which are shown
+ * as \x1b. */
+void vlm_tool_tell(const char *name, const char *sentence);
+
 /* Prints "NAME: sentence" for a failure (and "Try 'NAME --help'." for wrong usage) on stderr,
  * checks the last write to stdout, returns the exit status. For mains only. */
 int vlm_tool_end(const struct vlm_tool *tool, int result, const struct vlm_err *err);

@@ -5,37 +5,31 @@
  * of wider sections may belong to somebody else. The last of equal keys wins. */
 #include "base/vlm.h"
 #include "base/file.h"
+#include "base/ini.h"
+#include "base/near.h"
 #include "base/option_internal.h"
+#include "base/word_list.h"
 
-#include <ini.h>
 #include <sys/mman.h>
 
 #define CONFIG_BYTES_MAX ((size_t)1 << 20)
-/* More than inih reads of the names of a section and of a key: a value that goes on in the next line
- * comes with both again. */
-enum { NAMES_BYTES = 128 };
+/* What a setting has besides its line: "section." and the '=', and a NUL. */
+enum { NAMES_BYTES = VLM_INI_NAME_MAX + 3 };
 
 struct reading {
     struct vlm_parser *parser;
     char *room; /* for the values of string options */
     size_t left;
-    bool failed;
 };
 
-enum section { SECTION_OTHER, SECTION_WIDE, SECTION_OWN, SECTION_SETTINGS };
+enum section { SECTION_OTHER, SECTION_WIDE, SECTION_OWN };
 
 /* Whether the first word of a section's name is among those of the settings. */
 static bool is_settings(const struct vlm_settings *settings, const char *section, size_t n)
 {
     const char *dot = memchr(section, '.', n);
-    size_t word = dot ? (size_t)(dot - section) : n;
-    for (const char *at = settings ? settings->sections : ""; *at;) {
-        size_t length = strcspn(at, "|");
-        if (length == word && !memcmp(at, section, word))
-            return true;
-        at += length + (at[length] == '|');
-    }
-    return false;
+    const size_t word = dot ? (size_t)(dot - section) : n;
+    return settings && vlm_word_list_find(settings->sections, section, word) >= 0;
 }
 
 static int add_setting(struct vlm_parser *parser, const char *line)
@@ -48,6 +42,7 @@ static int add_setting(struct vlm_parser *parser, const char *line)
     return VLM_OK;
 }
 
+/* A section that has options may hold settings too. */
 static enum section section_of(const struct vlm_parser *parser, const char *section, size_t n)
 {
     const char *own = parser->section;
@@ -55,7 +50,7 @@ static enum section section_of(const struct vlm_parser *parser, const char *sect
         return SECTION_OWN;
     if ((n == 1 && section[0] == '*') || (n == strcspn(own, ".") && !memcmp(section, own, n)))
         return SECTION_WIDE;
-    return is_settings(parser->tool->settings, section, n) ? SECTION_SETTINGS : SECTION_OTHER;
+    return SECTION_OTHER;
 }
 
 /* The options that name files of options, or end the program, are not keys. */
@@ -77,54 +72,45 @@ static int unknown_key(struct vlm_parser *parser, const char *key, size_t n)
     return vlm_fail(parser->err, VLM_EUSAGE, "unknown key '%.*s'", (int)n, key);
 }
 
-static int take_setting(struct reading *reading, const char *section, const char *key,
-                        const char *value)
+/* Takes n bytes of the room, which was made large enough. */
+static char *take_room(struct reading *reading, size_t n)
 {
-    int n = snprintf(reading->room, reading->left, "%s.%s=%s", section, key, value);
-    if (n < 0 || (size_t)n >= reading->left)
-        return 0;
-    reading->failed = add_setting(reading->parser, reading->room) < 0;
-    reading->room += n + 1;
-    reading->left -= (size_t)n + 1;
-    return !reading->failed;
+    VLM_BUG_IF(n > reading->left);
+    char *bytes = reading->room;
+    reading->room += n;
+    reading->left -= n;
+    return bytes;
 }
 
-/* inih calls this for every key; 0 makes it remember the line. */
-static int take_pair(void *user, const char *section, const char *key, const char *value)
+static int take_setting(struct reading *reading, const struct vlm_ini_entry *entry)
 {
-    struct reading *reading = user;
+    const size_t n = strlen(entry->section) + 1 + strlen(entry->key) + 1 + strlen(entry->value) + 1;
+    char *line = take_room(reading, n);
+    snprintf(line, n, "%s.%s=%s", entry->section, entry->key, entry->value);
+    return add_setting(reading->parser, line);
+}
+
+static int take_pair(void *context, const struct vlm_ini_entry *entry, struct vlm_err *err)
+{
+    struct reading *reading = context;
     struct vlm_parser *parser = reading->parser;
-    enum section kind = section_of(parser, section, strlen(section));
-    if (reading->failed)
-        return 1;
-    if (!*section) {
-        vlm_fail(parser->err, VLM_EUSAGE, "key '%s' stands before any [section]", key);
-        reading->failed = true;
-        return 0;
-    }
-    if (kind == SECTION_OTHER)
-        return 1;
-    if (kind == SECTION_SETTINGS)
-        return take_setting(reading, section, key, value);
-    const struct vlm_option *option = find_key(parser, key, strlen(key));
-    if (!option && kind == SECTION_WIDE)
-        return 1;
-    int rc;
-    if (!option) {
-        rc = unknown_key(parser, key, strlen(key));
-    } else {
-        size_t n = strlen(value) + 1;
-        if (n > reading->left)
-            return 0;
-        memcpy(reading->room, value, n);
-        char from[64];
-        snprintf(from, sizeof(from), "key '%s'", option->name);
-        rc = vlm_option_assign(option, reading->room, from, parser->err);
-        reading->room += n;
-        reading->left -= n;
-    }
-    reading->failed = rc < 0;
-    return rc >= 0;
+    const size_t n = strlen(entry->section);
+    if (!n)
+        return vlm_fail(err, VLM_EUSAGE, "key '%s' stands before any [section]", entry->key);
+    if (!entry->key)
+        return VLM_OK;
+    const enum section kind = section_of(parser, entry->section, n);
+    const struct vlm_option *option =
+        kind == SECTION_OTHER ? NULL : find_key(parser, entry->key, strlen(entry->key));
+    if (!option && is_settings(parser->tool->settings, entry->section, n))
+        return take_setting(reading, entry);
+    if (!option)
+        return kind == SECTION_OWN ? unknown_key(parser, entry->key, strlen(entry->key)) : VLM_OK;
+    const size_t size = strlen(entry->value) + 1;
+    char from[64], *value = take_room(reading, size);
+    memcpy(value, entry->value, size);
+    snprintf(from, sizeof(from), "key '%s'", option->name);
+    return vlm_option_assign(option, value, from, err);
 }
 
 /* Values must live as long as the process, like those of argv: their pages are never unmapped. A value
@@ -138,16 +124,7 @@ static int parse_text(struct vlm_parser *parser, const char *path, const char *t
         mmap(NULL, reading.left, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (reading.room == MAP_FAILED)
         return vlm_fail(parser->err, VLM_ENOMEM, "no memory for the options of '%s'", path);
-    int line = ini_parse_string(text, take_pair, &reading);
-    if (line < 0)
-        return vlm_fail(parser->err, VLM_ENOMEM, "no memory for the options of '%s'", path);
-    if (reading.failed)
-        return vlm_wrap(parser->err, "%s, line %d", path, line);
-    if (line > 0)
-        return vlm_fail(parser->err, VLM_EUSAGE,
-                        "%s, line %d is neither [section] nor key = value, or is too long", path,
-                        line);
-    return VLM_OK;
+    return vlm_ini_read(path, text, n, take_pair, &reading, parser->err);
 }
 
 int vlm_parser_config(struct vlm_parser *parser, const char *path, bool may_be_absent)
@@ -160,15 +137,32 @@ int vlm_parser_config(struct vlm_parser *parser, const char *path, bool may_be_a
     }
     struct vlm_buffer text = { 0 };
     int rc = vlm_file_read(&text, path, CONFIG_BYTES_MAX, parser->err);
-    if (rc == VLM_OK) {
-        vlm_buffer_byte(&text, 0);
-        rc = text.failed ? vlm_fail(parser->err, VLM_ENOMEM, "no memory for '%s'", path)
-                         : parse_text(parser, path, (const char *)text.data, text.size);
-    } else {
-        parser->err->code = rc = VLM_EUSAGE; /* the user named it */
-    }
+    if (rc == VLM_OK)
+        rc = parse_text(parser, path, (const char *)text.data, text.size);
+    else
+        rc = vlm_recode(parser->err, VLM_EUSAGE); /* the user named it */
     vlm_buffer_release(&text);
     return rc;
+}
+
+static int unknown_section(struct vlm_parser *parser, const char *section, size_t n)
+{
+    const struct vlm_settings *settings = parser->tool->settings;
+    struct vlm_near near = { .text = section, .n = n };
+    if (!settings)
+        return vlm_fail(parser->err, VLM_EUSAGE,
+                        "option '--set': section '%.*s' is not '%s' or '*'", (int)n, section,
+                        parser->section);
+    vlm_near_try(&near, parser->section, strlen(parser->section));
+    vlm_near_try_list(&near, settings->sections);
+    vlm_fail(parser->err, VLM_EUSAGE, "option '--set': section '%.*s' is none of %s|%s|*", (int)n,
+             section, parser->section, settings->sections);
+    if (near.best) {
+        char advice[64];
+        snprintf(advice, sizeof(advice), "; did you mean '%.*s'?", (int)near.best_n, near.best);
+        vlm_append(parser->err, advice);
+    }
+    return VLM_EUSAGE;
 }
 
 int vlm_parser_set(struct vlm_parser *parser, const char *assignment)
@@ -180,20 +174,15 @@ int vlm_parser_set(struct vlm_parser *parser, const char *assignment)
         return vlm_fail(parser->err, VLM_EUSAGE, "option '--set': '%s' is not SECTION.KEY=VALUE",
                         assignment);
     size_t section = (size_t)(dot - assignment), key = (size_t)(equals - dot - 1);
-    enum section kind = section_of(parser, assignment, section);
-    if (kind == SECTION_SETTINGS)
-        return add_setting(parser, assignment);
-    if (kind == SECTION_OTHER && parser->tool->settings)
-        return vlm_fail(parser->err, VLM_EUSAGE,
-                        "option '--set': section '%.*s' is none of %s|%s|*", (int)section,
-                        assignment, parser->section, parser->tool->settings->sections);
-    if (kind == SECTION_OTHER)
-        return vlm_fail(parser->err, VLM_EUSAGE,
-                        "option '--set': section '%.*s' is not '%s' or '*'", (int)section,
-                        assignment, parser->section);
-    const struct vlm_option *option = find_key(parser, dot + 1, key);
+    const struct vlm_settings *settings = parser->tool->settings;
+    const enum section kind = section_of(parser, assignment, section);
+    const struct vlm_option *option = kind == SECTION_OTHER ? NULL : find_key(parser, dot + 1, key);
     if (option)
         return vlm_option_assign(option, equals + 1, "option '--set'", parser->err);
+    if (is_settings(settings, assignment, section))
+        return add_setting(parser, assignment);
+    if (kind == SECTION_OTHER)
+        return unknown_section(parser, assignment, section);
     unknown_key(parser, dot + 1, key);
     return vlm_wrap(parser->err, "option '--set'");
 }

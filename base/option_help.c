@@ -2,6 +2,7 @@
  * must be printed before anything was assigned. */
 #include "base/vlm.h"
 #include "base/option_internal.h"
+#include "base/word_list.h"
 
 enum { HELP_COLUMN = 32, LINE_WIDTH = 100 };
 
@@ -27,11 +28,9 @@ char *vlm_option_size_text(char out[32], uint64_t bytes)
 
 static void choice_word(char *out, size_t size, const char *words, int index)
 {
-    for (; index > 0 && *words; index--) {
-        words += strcspn(words, "|");
-        words += *words == '|';
-    }
-    snprintf(out, size, "%.*s", (int)strcspn(words, "|"), words);
+    size_t n;
+    const char *word = vlm_word_list_at(words, (size_t)index, &n);
+    snprintf(out, size, "%.*s", (int)n, word);
 }
 
 /* " (default: ...)", or nothing where there is none to tell. */

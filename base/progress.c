@@ -12,7 +12,7 @@
 
 enum { COLUMNS_DEFAULT = 80, BAR_CELLS = 20 };
 
-static double now(void)
+double vlm_now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -24,13 +24,13 @@ void vlm_progress_init(struct vlm_progress *progress, int mode, bool quiet)
     enum vlm_progress_mode resolved = quiet ? VLM_PROGRESS_NONE : (enum vlm_progress_mode)mode;
     if (resolved == VLM_PROGRESS_AUTO)
         resolved = isatty(STDERR_FILENO) ? VLM_PROGRESS_BAR : VLM_PROGRESS_PLAIN;
-    *progress = (struct vlm_progress){ .mode = resolved, .started = now() };
+    *progress = (struct vlm_progress){ .mode = resolved, .started = vlm_now() };
     progress->shown = progress->started;
 }
 
 double vlm_progress_seconds(const struct vlm_progress *progress)
 {
-    return now() - progress->started;
+    return vlm_now() - progress->started;
 }
 
 static size_t columns(void)
@@ -63,7 +63,7 @@ void vlm_progress_update(struct vlm_progress *progress, double fraction, const c
     if (progress->mode == VLM_PROGRESS_NONE)
         return;
     bool bar = progress->mode == VLM_PROGRESS_BAR;
-    double time = now();
+    double time = vlm_now();
     if (time - progress->shown < (bar ? BAR_INTERVAL : PLAIN_INTERVAL))
         return;
     progress->shown = time;

@@ -44,6 +44,9 @@ void vlm_progress_update(struct vlm_progress *progress, double fraction, const c
 /* Clears the line, so that other output starts in an empty one. A later update shows it again. */
 void vlm_progress_end(struct vlm_progress *progress);
 
+/* Seconds of a clock that only goes forward, and does not when the system's time is set. */
+double vlm_now(void);
+
 /* Seconds since init. */
 double vlm_progress_seconds(const struct vlm_progress *progress);
 

@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/utf8.h"
+#include "base/word_list.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -662,7 +663,7 @@ static void test_option_config_errors(void **state)
     config_fails(folder, "[probe]\nverbose = maybe\n",
                  ", line 2: key 'verbose': 'maybe' is neither true nor false");
     config_fails(folder, "[probe]\nthreads\n",
-                 ", line 2 is neither [section] nor key = value, or is too long");
+                 ", line 2: 'threads' is neither [section] nor key = value");
     config_fails(folder, "[probe]\nhelp = 1\n", ", line 2: unknown key 'help'");
     config_fails(folder, "threads = 1\n[probe]\n",
                  ", line 1: key 'threads' stands before any [section]");
@@ -788,6 +789,61 @@ static void test_folders(void **state)
     free(below);
 }
 
+static void test_file_copy(void **state)
+{
+    char *from = vlm_path_join(*state, "from"), *to = vlm_path_join(*state, "to");
+    struct vlm_buffer bytes = { 0 }, copy = { 0 };
+    struct vlm_err err = { 0 };
+    for (uint32_t i = 0; i < 100000; i++) /* more than one piece */
+        vlm_buffer_u32(&bytes, i);
+    assert_int_equal(vlm_file_copy(to, from, &err), VLM_EFAIL);
+    assert_non_null(strstr(err.msg, "from'"));
+    assert_int_equal(vlm_file_write(from, bytes.data, bytes.size, &err), VLM_OK);
+    assert_int_equal(vlm_file_copy(to, from, &err), VLM_OK);
+    assert_int_equal(vlm_file_read(&copy, to, bytes.size, &err), VLM_OK);
+    assert_int_equal(copy.size, bytes.size);
+    assert_memory_equal(copy.data, bytes.data, bytes.size);
+    vlm_buffer_release(&copy);
+    vlm_buffer_release(&bytes);
+    free(to);
+    free(from);
+}
+
+static void last_is(const char *path, const char *expected)
+{
+    size_t n;
+    const char *last = vlm_path_last(path, &n);
+    assert_int_equal(n, strlen(expected));
+    assert_memory_equal(last, expected, n);
+}
+
+static void test_path_last(void **state)
+{
+    (void)state;
+    last_is("a", "a");
+    last_is("/a/b", "b");
+    last_is("/a/b//", "b");
+    last_is("/", "");
+    last_is("", "");
+}
+
+static void test_word_list(void **state)
+{
+    (void)state;
+    static const char list[] = "step|tokens|time";
+    size_t n;
+    assert_int_equal(vlm_word_list_find(list, "step", 4), 0);
+    assert_int_equal(vlm_word_list_find(list, "timer", 4), 2);
+    assert_int_equal(vlm_word_list_find(list, "token", 5), -1);
+    assert_int_equal(vlm_word_list_find(list, "", 0), -1);
+    assert_int_equal(vlm_word_list_find("", "a", 1), -1);
+    assert_memory_equal(vlm_word_list_at(list, 1, &n), "tokens", 6);
+    assert_int_equal(n, 6);
+    assert_string_equal(vlm_word_list_at(list, 2, &n), "time");
+    (void)vlm_word_list_at(list, 3, &n);
+    assert_int_equal(n, 0);
+}
+
 static void test_paths(void **state)
 {
     (void)state;
@@ -851,6 +907,9 @@ int main(void)
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_file_copy),
+        cmocka_unit_test(test_path_last),
+        cmocka_unit_test(test_word_list),
     };
     return cmocka_run_group_tests(tests, make_scratch, delete_scratch);
 }

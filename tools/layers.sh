@@ -21,7 +21,7 @@ BEGIN {
     allowed["serve"]    = "base nn tokenize vqgan shard models serve"
     n = split("libxml/ tokenize archive.h tokenize archive_entry.h tokenize lmdb.h shard " \
               "seccomp.h shard jpeglib.h vqgan spng.h vqgan webp/ vqgan gif_lib.h vqgan " \
-              "json-c/ base ini.h base openssl/ base xxhash.h base cblas.h nn pcre2.h tokenize utf8proc.h tokenize event2/ serve", word, " ")
+              "json-c/ base openssl/ base xxhash.h base cblas.h nn pcre2.h tokenize utf8proc.h tokenize event2/ serve", word, " ")
     for (i = 1; i < n; i += 2)
         home[word[i]] = word[i + 1]
 }

@@ -13,7 +13,7 @@ build() { # PROGRAM FLAG...
     # shellcheck disable=SC2046  # the flags are words
     cc -std=c11 -D_GNU_SOURCE -O1 -g "$@" -I"$root" -o "$program" \
         "$TESTS/long/safetensors_verdicts.c" "$root"/nn/safetensors*.c "$root"/base/*.c \
-        $(pkg-config --cflags --libs json-c inih libcrypto libxxhash) -lm 2>cc.log
+        $(pkg-config --cflags --libs json-c libcrypto libxxhash) -lm 2>cc.log
 }
 
 if ! build ./plain; then

@@ -13,7 +13,7 @@ fi
 # shellcheck disable=SC2046  # the flags are words
 if ! cc -std=c11 -D_GNU_SOURCE -O1 -g -I"$root" -o tokenizer_lines "$TESTS/long/tokenizer_lines.c" \
     "$BUILD/tokenize.a" "$BUILD/base.a" \
-    $(pkg-config --cflags --libs json-c inih libcrypto libxxhash libpcre2-8 libutf8proc zlib) -lm 2>cc.log; then
+    $(pkg-config --cflags --libs json-c libcrypto libxxhash libpcre2-8 libutf8proc zlib) -lm 2>cc.log; then
     cat cc.log >&2
     not_ok 'tokenizers of the package' 'the program that encodes does not build'
     exit 0

@@ -1,37 +1,9 @@
-/* common.c - coders for all threads, durations: what several verbs of vlm-vqgan need. */
+/* common.c - coders for all threads, which several verbs of vlm-vqgan need. */
 #include "base/vlm.h"
 
 #include "tools/vqgan/vqgan.h"
 
 #include "nn/pool.h"
-
-#include <math.h>
-#include <time.h>
-
-double vlm_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-int vlm_duration_parse(double *seconds, const char *option, const char *text, struct vlm_err *err)
-{
-    static const struct {
-        const char *unit;
-        double seconds;
-    } units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
-    char *end;
-    double number = strtod(text, &end);
-    if (end != text && isfinite(number) && number > 0)
-        for (size_t i = 0; i < VLM_COUNTOF(units); i++)
-            if (!strcmp(end, units[i].unit)) {
-                *seconds = number * units[i].seconds;
-                return VLM_OK;
-            }
-    return vlm_fail(err, VLM_EUSAGE, "option '--%s': '%s' is no duration like 30s, 5m or 4h",
-                    option, text);
-}
 
 static int open_coders(struct vlm_coders *coders, size_t threads, struct vlm_err *err)
 {

@@ -4,6 +4,8 @@
 #define VLM_TOOLS_VQGAN_H
 
 #include "base/option.h"
+#include "base/progress.h"
+#include "tools/common/duration.h"
 #include "vqgan/tokenizer/tokenizer.h"
 
 int vlm_vqgan_train(int argc, char **argv);
@@ -25,11 +27,5 @@ VLM_MUST_CHECK int vlm_coders_open(struct vlm_coders *coders, const char *model,
                                    enum vlm_precision precision, size_t threads,
                                    struct vlm_err *err);
 void vlm_coders_close(struct vlm_coders *coders); /* safe on a zeroed struct */
-
-/* Seconds of "90", "30s", "5m", "4h", "2d". */
-VLM_MUST_CHECK int vlm_duration_parse(double *seconds, const char *option, const char *text,
-                                      struct vlm_err *err);
-
-double vlm_now(void); /* seconds of a clock that only goes forward */
 
 #endif
