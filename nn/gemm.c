@@ -270,7 +270,6 @@ static void sum_tile(const struct tiles *tiles, const struct tile *tile, char *r
             .k = k,
             .a = tile->a + p * kernels->mr * bytes,
             .a_step = plan->a_panel,
-            .b = tile->b + p * kernels->nr * bytes,
             .b_step = plan->b_panel,
             .c = tile->c,
             .c_row = tile->c_row,
@@ -282,6 +281,8 @@ static void sum_tile(const struct tiles *tiles, const struct tile *tile, char *r
             for (size_t j = 0; k && j < tile->n; j += kernels->nr)
                 pack_panel(kernels, plan->bf16, room + j / kernels->nr * block.b_step, kernels->nr,
                            &job->b, tile->j + j, VLM_MIN(tile->n - j, kernels->nr), p, k);
+        } else {
+            block.b = tile->b + p * kernels->nr * bytes;
         }
         if (plan->bf16)
             kernels->block_bf16(&block);

@@ -10,8 +10,8 @@
  * synthetic run may be constant to the last digits, and then any change is many deviations. */
 static const double least_deviation = 1e-3;
 
-/* Whether x stands out above the `count` values of the window. */
-static bool is_spike(const double *window, uint32_t count, double x)
+/* Whether x stands out above the `count` values of the window, and is over `times` their mean. */
+static bool is_spike(const double *window, uint32_t count, double x, double times)
 {
     double sum = 0, squares = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -21,15 +21,15 @@ static bool is_spike(const double *window, uint32_t count, double x)
         squares += (window[i] - mean) * (window[i] - mean);
     double deviation = sqrt(squares / (count - 1));
     deviation = fmax(deviation, least_deviation * fabs(mean));
-    return x > mean + VLM_GUARD_SIGMAS * deviation;
+    return x > mean + VLM_GUARD_SIGMAS * deviation && x > times * mean;
 }
 
 enum vlm_guard_verdict vlm_guard_judge(struct vlm_guard *guard, double loss, double norm)
 {
     bool finite = isfinite(loss) && isfinite(norm);
-    bool spike =
-        finite && guard->count >= VLM_GUARD_BEGIN &&
-        (is_spike(guard->loss, guard->count, loss) || is_spike(guard->norm, guard->count, norm));
+    bool spike = finite && guard->count >= VLM_GUARD_BEGIN &&
+                 (is_spike(guard->loss, guard->count, loss, 1) ||
+                  is_spike(guard->norm, guard->count, norm, VLM_GUARD_TIMES));
     if (finite && !spike) {
         guard->loss[guard->next] = loss;
         guard->norm[guard->next] = norm;

@@ -12,9 +12,11 @@
  *
  * A step is bad when its loss or norm is NaN or infinite, or more than VLM_GUARD_SIGMAS standard
  * deviations above the mean of the last VLM_GUARD_WINDOW accepted steps. Three bad steps in a row are
- * a reason to roll back. It is the skip-step optimiser of OLMo (AI2, OLMo-core), with two
+ * a reason to roll back. It is the skip-step optimiser of OLMo (AI2, OLMo-core), with three
  * differences: only accepted, finite values enter the window, so that one NaN does not switch the
- * guard off for as long as it stays there; and only spikes upwards count, sudden good steps pass.
+ * guard off for as long as it stays there; only spikes upwards count, sudden good steps pass; and a
+ * norm must be VLM_GUARD_TIMES the mean, too: with batches of some thousand tokens of pages that
+ * differ, norms have a long tail of healthy steps beyond six deviations, which clipping is for.
  *
  * The struct has no pointers and is the whole state: it belongs into the checkpoint. */
 #ifndef VLM_NN_GUARD_H
@@ -26,6 +28,7 @@ enum {
     VLM_GUARD_WINDOW = 128, /* accepted steps that are remembered */
     VLM_GUARD_BEGIN = 64,   /* of them before spikes are judged; NaN is judged from the first */
     VLM_GUARD_SIGMAS = 6,   /* standard deviations above the mean */
+    VLM_GUARD_TIMES = 4,    /* and, of the norm, so many times the mean */
     VLM_GUARD_PATIENCE = 3, /* bad steps in a row until VLM_GUARD_ROLL_BACK */
 };
 

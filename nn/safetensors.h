@@ -54,6 +54,8 @@ size_t vlm_safetensors_dtype_size(enum vlm_safetensors_dtype dtype);
 enum vlm_safetensors_flags {
     VLM_SAFETENSORS_FINITE = 1,      /* a NaN or an infinity is an error that names its place */
     VLM_SAFETENSORS_ALLOW_EXTRA = 2, /* load: the file may hold tensors that nobody wants */
+    VLM_SAFETENSORS_ONLY_CHECK =
+        4, /* load: everything is checked, nothing written; `to` may be NULL */
 };
 
 /* ---- reading ---- */
@@ -136,7 +138,7 @@ struct vlm_safetensors_item {
     enum vlm_safetensors_dtype dtype;
     unsigned rank;
     size_t shape[VLM_SAFETENSORS_RANK_MAX];
-    const void *data; /* may be NULL when there is no value */
+    const void *data; /* may be NULL when there is no value, or when they come from `values` */
 };
 
 struct vlm_safetensors_content {
@@ -145,6 +147,11 @@ struct vlm_safetensors_content {
     const struct vlm_safetensors_pair *metadata;
     size_t metadata_count;
     unsigned flags; /* VLM_SAFETENSORS_FINITE */
+    /* For values that do not stand in memory as in the file: gives those of item `number` in place of
+     * its data, valid until the next call. Called for each item in their order, twice with
+     * VLM_SAFETENSORS_FINITE. NULL: all have data. */
+    const void *(*values)(void *context, size_t number);
+    void *context;
 };
 
 /* Writes path.tmp and renames it: path is what it was, or whole. Tensors and metadata stand in the

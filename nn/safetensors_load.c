@@ -32,7 +32,7 @@ static int check_want(const struct vlm_safetensors_want *want,
 
 /* Every tensor wanted is there; with `taken` [count of file], it says which are wanted. */
 static int match(const struct vlm_safetensors *file, const struct vlm_safetensors_want *wanted,
-                 size_t count, bool *taken, struct vlm_err *err)
+                 size_t count, unsigned flags, bool *taken, struct vlm_err *err)
 {
     for (size_t i = 0; i < count; i++) {
         VLM_BUG_IF(wanted[i].rank > VLM_SAFETENSORS_RANK_MAX);
@@ -41,7 +41,7 @@ static int match(const struct vlm_safetensors *file, const struct vlm_safetensor
         if (rc != VLM_OK)
             return rc;
         VLM_BUG_IF(taken[entry - file->entries]); /* a name stands twice in the table */
-        VLM_BUG_IF(!wanted[i].to && entry->count);
+        VLM_BUG_IF(!wanted[i].to && entry->count && !(flags & VLM_SAFETENSORS_ONLY_CHECK));
         taken[entry - file->entries] = true;
     }
     return VLM_OK;
@@ -76,16 +76,17 @@ int vlm_safetensors_load(const struct vlm_safetensors *file,
     bool *taken = calloc(file->count + 1, sizeof(*taken));
     if (!taken)
         return vlm_fail(err, VLM_ENOMEM, "no memory for a list of %zu tensors", file->count);
-    int rc = match(file, wanted, count, taken, err);
+    int rc = match(file, wanted, count, flags, taken, err);
     if (rc == VLM_OK && !(flags & VLM_SAFETENSORS_ALLOW_EXTRA))
         rc = check_extra(file, taken, err);
     if (flags & VLM_SAFETENSORS_FINITE)
         for (size_t i = 0; rc == VLM_OK && i < count; i++)
             rc = vlm_safetensors_stream(file, vlm_safetensors_find(file, wanted[i].name), NULL,
                                         flags, err);
-    for (size_t i = 0; rc == VLM_OK && i < count; i++)
-        rc = vlm_safetensors_stream(file, vlm_safetensors_find(file, wanted[i].name), wanted[i].to,
-                                    flags, err);
+    if (!(flags & VLM_SAFETENSORS_ONLY_CHECK))
+        for (size_t i = 0; rc == VLM_OK && i < count; i++)
+            rc = vlm_safetensors_stream(file, vlm_safetensors_find(file, wanted[i].name),
+                                        wanted[i].to, flags, err);
     free(taken);
     if (rc != VLM_OK && file->n_parts == 1)
         return vlm_wrap(err, "'%s'", file->parts[0].path);

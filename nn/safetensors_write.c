@@ -71,14 +71,21 @@ static int check_names(const struct vlm_safetensors_content *content, struct vlm
     return rc;
 }
 
-static int check_values(const struct vlm_safetensors_item *item, size_t count, struct vlm_err *err)
+static const void *values_of(const struct vlm_safetensors_content *content, size_t number)
+{
+    return content->values ? content->values(content->context, number)
+                           : content->items[number].data;
+}
+
+static int check_values(const struct vlm_safetensors_item *item, const void *values, size_t count,
+                        struct vlm_err *err)
 {
     size_t size = vlm_safetensors_dtype_size(item->dtype);
     float floats[PIECE];
     if (!vlm_safetensors_is_float(item->dtype))
         return VLM_OK;
     for (size_t done = 0, n; done < count; done += n) {
-        const char *from = (const char *)item->data + done * size;
+        const char *from = (const char *)values + done * size;
         n = VLM_MIN(count - done, (size_t)PIECE);
         vlm_safetensors_to_f32(floats, from, item->dtype, n);
         size_t bad = vlm_safetensors_first_nonfinite(floats, n);
@@ -96,7 +103,6 @@ static size_t bytes_of(const struct vlm_safetensors_item *item)
     VLM_BUG_IF(item->rank > VLM_SAFETENSORS_RANK_MAX ||
                !vlm_safetensors_product(&count, item->shape, item->rank));
     VLM_BUG_IF(__builtin_mul_overflow(count, vlm_safetensors_dtype_size(item->dtype), &bytes));
-    VLM_BUG_IF(bytes && !item->data);
     return bytes;
 }
 
@@ -161,8 +167,12 @@ static int write_pieces(int fd, const char *path, const void *context, struct vl
     const struct pieces *pieces = context;
     const struct vlm_safetensors_content *content = pieces->content;
     int rc = vlm_write_all(fd, pieces->header->data, pieces->header->size, path, err);
-    for (size_t i = 0; rc == VLM_OK && i < content->count; i++)
-        rc = vlm_write_all(fd, content->items[i].data, bytes_of(&content->items[i]), path, err);
+    for (size_t i = 0; rc == VLM_OK && i < content->count; i++) {
+        const void *values = values_of(content, i);
+        const size_t bytes = bytes_of(&content->items[i]);
+        VLM_BUG_IF(bytes && !values);
+        rc = vlm_write_all(fd, values, bytes, path, err);
+    }
     return rc;
 }
 
@@ -175,7 +185,7 @@ int vlm_safetensors_write(const char *path, const struct vlm_safetensors_content
     int rc = check_names(content, err);
     if (content->flags & VLM_SAFETENSORS_FINITE)
         for (size_t i = 0; rc == VLM_OK && i < content->count; i++)
-            rc = check_values(&content->items[i],
+            rc = check_values(&content->items[i], values_of(content, i),
                               bytes_of(&content->items[i]) /
                                   vlm_safetensors_dtype_size(content->items[i].dtype),
                               err);

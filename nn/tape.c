@@ -277,7 +277,7 @@ static void walk(struct vlm_tape *tape)
 
 int vlm_backward(struct vlm_tape *tape, struct vlm_tensor *loss, struct vlm_err *err)
 {
-    if (tape->last && loss->needs_grad) {
+    if (!tape->failed && tape->last && loss->needs_grad) {
         VLM_BUG_IF(tape->last->out != loss);
         bool accumulate;
         float *grad = vlm_grad_begin(tape, loss, &accumulate);

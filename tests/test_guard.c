@@ -69,6 +69,17 @@ static void spikes_of_either_are_skipped(void **state)
     }
 }
 
+/* Small batches: norms of .3 with hardly any deviation, and a healthy step of three times as much. */
+static void norms_may_vary(void **state)
+{
+    (void)state;
+    struct vlm_guard guard = { 0 };
+    for (uint64_t i = 0; i < VLM_GUARD_WINDOW; i++)
+        assert_int_equal(vlm_guard_judge(&guard, 1, 0.3 + 0.01 * noise(7, i)), VLM_GUARD_ACCEPT);
+    assert_int_equal(vlm_guard_judge(&guard, 1, 1.3), VLM_GUARD_SKIP);
+    assert_int_equal(vlm_guard_judge(&guard, 1, 1.1), VLM_GUARD_ACCEPT);
+}
+
 static void six_deviations_are_the_border(void **state)
 {
     (void)state;
@@ -193,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ordinary_training_is_accepted),
         cmocka_unit_test(spikes_of_either_are_skipped),
+        cmocka_unit_test(norms_may_vary),
         cmocka_unit_test(six_deviations_are_the_border),
         cmocka_unit_test(good_steps_are_no_spikes),
         cmocka_unit_test(what_is_not_finite_is_skipped_from_the_first_step),

@@ -529,9 +529,9 @@ static void write_parts(void)
     const struct vlm_safetensors_item b = { .name = "b", .rank = 1, .shape = { 2 }, .data = two };
     const struct vlm_safetensors_pair metadata = { "format", "pt" };
     write_good(path_of("1.safetensors"),
-               &(struct vlm_safetensors_content){ a, 2, &metadata, 1, 0 });
+               &(struct vlm_safetensors_content){ a, 2, &metadata, 1, 0, NULL, NULL });
     write_good(path_of("2.safetensors"),
-               &(struct vlm_safetensors_content){ &b, 1, &metadata, 1, 0 });
+               &(struct vlm_safetensors_content){ &b, 1, &metadata, 1, 0, NULL, NULL });
 }
 
 static void index_opens_all_its_files(void **state)

@@ -60,6 +60,18 @@ static void gather_block(void *context, size_t task, size_t worker)
         memcpy(job->y + r * cols, job->x + job->index[r] * cols, cols * sizeof(float));
 }
 
+/* The same of bf16, which y and x then point to. */
+static void gather_bits_block(void *context, size_t task, size_t worker)
+{
+    (void)worker;
+    const struct job *job = context;
+    const uint16_t *x = (const void *)job->x;
+    uint16_t *y = (void *)job->y;
+    size_t cols = job->cols;
+    for (size_t r = task * job->block; r < last_row(job, task); r++)
+        memcpy(y + r * cols, x + job->index[r] * cols, cols * sizeof(*x));
+}
+
 /* y_r += x[index_r] */
 static void gather_add_block(void *context, size_t task, size_t worker)
 {
@@ -126,6 +138,33 @@ static void check_index(const struct vlm_tape *tape, const uint32_t *index, size
         VLM_BUG_IF(index[i] >= rows);
 }
 
+/* ---- reshape ---- */
+
+struct view_node {
+    struct vlm_node node;
+    struct vlm_tensor *x;
+};
+
+static void view_backward(struct vlm_tape *tape, struct vlm_node *node)
+{
+    vlm_grad_give(tape, node, ((struct view_node *)node)->x);
+}
+
+struct vlm_tensor *vlm_reshape_rows(struct vlm_tape *tape, struct vlm_tensor *x, size_t rows,
+                                    size_t cols)
+{
+    size_t count;
+    VLM_BUG_IF(__builtin_mul_overflow(rows, cols, &count) || count != vlm_tensor_count(x));
+    /* Of no rows, so that it takes no memory: it gets that of x. */
+    struct vlm_tensor *y = vlm_tensor_new(tape, "reshape", x->dtype, 2, (size_t[]){ 0, cols });
+    y->shape[0] = rows;
+    y->data = x->data;
+    struct view_node *self = vlm_record(tape, sizeof(*self), view_backward, y, x->needs_grad);
+    if (self)
+        self->x = x;
+    return y;
+}
+
 /* ---- gather ---- */
 
 struct index_node {
@@ -151,9 +190,9 @@ static void gather_backward(struct vlm_tape *tape, struct vlm_node *node)
 struct vlm_tensor *vlm_gather_rows(struct vlm_tape *tape, struct vlm_tensor *x,
                                    const uint32_t *index, size_t rows)
 {
-    VLM_BUG_IF(x->dtype != VLM_F32);
     check_index(tape, index, rows, vlm_tensor_rows(x));
-    struct vlm_tensor *y = vlm_tensor_matrix(tape, "gather", rows, vlm_tensor_cols(x));
+    struct vlm_tensor *y =
+        vlm_tensor_new(tape, "gather", x->dtype, 2, (size_t[]){ rows, vlm_tensor_cols(x) });
     if (vlm_tape_runs(tape))
         run_rows(tape,
                  (struct job){ .y = y->data,
@@ -161,7 +200,7 @@ struct vlm_tensor *vlm_gather_rows(struct vlm_tape *tape, struct vlm_tensor *x,
                                .index = index,
                                .rows = rows,
                                .cols = vlm_tensor_cols(x) },
-                 gather_block);
+                 x->dtype == VLM_BF16 ? gather_bits_block : gather_block);
     struct index_node *self = vlm_record(tape, sizeof(*self), gather_backward, y, x->needs_grad);
     if (self) {
         self->x = x;

@@ -14,7 +14,13 @@
 
 #include "nn/tape.h"
 
-/* y_r = x[index_r] for r < rows: [rows, cols]. dx[index_r] += dy_r in the order of r. */
+/* The numbers of x as `rows` rows of `cols`, in the same order: a view, nothing is copied, and the gradient
+ * is handed through. x may be VLM_BF16. */
+struct vlm_tensor *vlm_reshape_rows(struct vlm_tape *tape, struct vlm_tensor *x, size_t rows,
+                                    size_t cols);
+
+/* y_r = x[index_r] for r < rows: [rows, cols]. dx[index_r] += dy_r in the order of r. x may be VLM_BF16,
+ * then so is y. */
 struct vlm_tensor *vlm_gather_rows(struct vlm_tape *tape, struct vlm_tensor *x,
                                    const uint32_t *index, size_t rows);
 

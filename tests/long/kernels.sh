@@ -15,7 +15,7 @@ for kind in plain avx2 avx512 avx512-bf16; do
         continue
     fi
     for program in tape gemm attention positions activation norm rows contrastive vocabulary_loss \
-        optimizer conv image_ops decoder; do
+        optimizer conv image_ops model blocks; do
         if (cd "$TESTS/.." && VLM_CPU=$kind exec "$BUILD/tests/test_$program") >out 2>&1; then
             ok "kernels $kind: $program"
         else
