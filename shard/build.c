@@ -20,7 +20,6 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 struct build {
@@ -33,13 +32,6 @@ struct build {
     double started;
     int lock;
 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
 
 /* "5" items, or "10%" of all. */
 static int parse_max_bad(const char *text, uint64_t all, uint64_t *limit, struct vlm_err *err)
@@ -245,7 +237,7 @@ static int write_manifest(struct build *build, struct vlm_buffer *report, struct
     struct vlm_buffer text = { 0 };
     struct vlm_json json = { .out = report };
     build->report.bytes_in = build->plan.bytes;
-    build->report.seconds = now() - build->started;
+    build->report.seconds = vlm_now() - build->started;
     build->report.crashes = build->crew.crashes;
     build->report.clock_fired = build->crew.clock_fired;
     build->report.unconfined = build->crew.unconfined;
@@ -343,7 +335,7 @@ int vlm_build(char *const *paths, size_t n_paths, const struct vlm_build_options
               struct vlm_buffer *report, int *status, struct vlm_err *err)
 {
     struct vlm_build_options own = *given, *options = &own;
-    struct build build = { .options = options, .lock = -1, .started = now() };
+    struct build build = { .options = options, .lock = -1, .started = vlm_now() };
     sigset_t stop, before;
     bool finished = false;
     uint64_t ignored;

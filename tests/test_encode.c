@@ -2,6 +2,7 @@
  * whatever happens on the way. */
 #include "base/vlm.h"
 
+#include "base/file.h"
 #include "shard/parts/encode.h"
 #include "shard/parts/verify.h"
 #include "tests/set_fixture.h"
@@ -146,6 +147,27 @@ static void assert_findings(const char *name, const char *expected)
     assert_non_null(counts);
     *counts = 0;
     assert_string_equal(text, expected);
+    free(path);
+}
+
+static void a_part_listed_twice_is_refused(void **state)
+{
+    (void)state;
+    struct vlm_manifest manifest, again;
+    struct vlm_buffer text = { 0 };
+    struct vlm_err err = { 0 };
+    fresh_set(&three_parts);
+    assert_int_equal(vlm_manifest_read(&manifest, out, &err), VLM_OK);
+    memcpy(manifest.parts[2].name, manifest.parts[0].name, sizeof(manifest.parts[2].name));
+    assert_int_equal(
+        vlm_manifest_renew(&text, &manifest, manifest.parts, &manifest.tokenizers, &err), VLM_OK);
+    char *path = vlm_path_join(out, "manifest.json");
+    assert_int_equal(vlm_file_write(path, text.data, text.size, &err), VLM_OK);
+    assert_int_equal(vlm_manifest_read(&again, out, &err), VLM_EFORMAT);
+    assert_non_null(strstr(err.msg, "manifest.json lists 'part-00000.lmdb' twice"));
+    vlm_manifest_release(&again);
+    vlm_manifest_release(&manifest);
+    vlm_buffer_release(&text);
     free(path);
 }
 
@@ -579,6 +601,7 @@ static void names_of_parts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_part_listed_twice_is_refused),
         cmocka_unit_test(every_image_gets_the_codes_of_its_square),
         cmocka_unit_test(the_rest_stays),
         cmocka_unit_test(threads_change_no_byte),

@@ -50,6 +50,44 @@ int vlm_part_measure(struct vlm_part_info *part, const char *path, struct vlm_er
     return rc;
 }
 
+int vlm_part_check_size(const struct vlm_part_info *part, int fd, const char *path,
+                        struct vlm_err *err)
+{
+    struct stat stat;
+    if (fstat(fd, &stat) < 0)
+        return vlm_fail_errno(err, errno, "cannot read '%s'", path);
+    if (!S_ISREG(stat.st_mode))
+        return vlm_fail(err, VLM_EDIFFER, "'%s' is no file", path);
+    if ((uint64_t)stat.st_size != part->size)
+        return vlm_fail(err, VLM_EDIFFER, "'%s' has %" PRIu64 " bytes, the manifest says %" PRIu64,
+                        path, (uint64_t)stat.st_size, part->size);
+    return VLM_OK;
+}
+
+int vlm_part_check(const struct vlm_part_info *part, int fd, const char *path, struct vlm_err *err)
+{
+    int rc = vlm_part_check_size(part, fd, path, err);
+    if (rc == VLM_OK && part->n_blocks != (part->size + VLM_BLOCK_BYTES - 1) / VLM_BLOCK_BYTES)
+        rc =
+            vlm_fail(err, VLM_EDIFFER, "'%s': the manifest has %zu checksums for %" PRIu64 " bytes",
+                     path, part->n_blocks, part->size);
+    uint8_t *block = rc == VLM_OK ? malloc(VLM_BLOCK_BYTES) : NULL;
+    if (rc == VLM_OK && !block)
+        rc = vlm_fail(err, VLM_ENOMEM, "no memory to read '%s'", path);
+    for (size_t i = 0; rc == VLM_OK && i < part->n_blocks; i++) {
+        const uint64_t at = (uint64_t)i * VLM_BLOCK_BYTES;
+        const size_t n = (size_t)VLM_MIN(part->size - at, (uint64_t)VLM_BLOCK_BYTES);
+        rc = vlm_pread_all(fd, block, n, at, path, err);
+        if (rc == VLM_OK && vlm_xxh3(block, n) != part->blocks[i])
+            rc = vlm_fail(err, VLM_EDIFFER,
+                          "'%s' is damaged: bytes %" PRIu64 " to %" PRIu64
+                          " differ from what was written",
+                          path, at, at + n - 1);
+    }
+    free(block);
+    return rc;
+}
+
 /* Names and tokenizers -------------------------------------------------------------------------- */
 
 void vlm_part_name(char name[VLM_PART_NAME_SIZE], size_t number, uint64_t generation)
@@ -422,6 +460,55 @@ static int read_part(struct vlm_part_info *part, json_object *entry, json_object
     return read_blocks(part, file, err);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    const struct vlm_part_info *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* A part that is listed twice would be read twice. */
+static int check_names(const struct vlm_manifest *manifest, struct vlm_err *err)
+{
+    const size_t n = manifest->n_parts;
+    const struct vlm_part_info **parts = calloc(n + 1, sizeof(*parts));
+    if (!parts)
+        return vlm_fail(err, VLM_ENOMEM, "no memory for the manifest");
+    for (size_t i = 0; i < n; i++)
+        parts[i] = &manifest->parts[i];
+    qsort(parts, n, sizeof(*parts), compare_names);
+    int rc = VLM_OK;
+    for (size_t i = 1; rc == VLM_OK && i < n; i++)
+        if (!strcmp(parts[i - 1]->name, parts[i]->name))
+            rc = vlm_fail(err, VLM_EFORMAT, "manifest.json lists '%s' twice", parts[i]->name);
+    free(parts);
+    return rc;
+}
+
+static int read_members(struct vlm_manifest *manifest, struct vlm_err *err)
+{
+    manifest->report = json_object_object_get(manifest->root, "report");
+    manifest->plan = json_object_object_get(manifest->root, "plan");
+    manifest->generation = number_of(manifest->root, "generation");
+    int rc = vlm_tokenizers_read(&manifest->tokenizers,
+                                 json_object_object_get(manifest->root, "tokenizers"), err);
+    if (rc < 0)
+        return rc;
+    json_object *parts = json_object_object_get(manifest->report, "parts");
+    json_object *files = json_object_object_get(manifest->root, "files");
+    if (!json_object_is_type(parts, json_type_array) ||
+        !json_object_is_type(files, json_type_array) ||
+        json_object_array_length(parts) != json_object_array_length(files))
+        return bad_manifest("list of parts", err);
+    manifest->n_parts = json_object_array_length(parts);
+    manifest->parts = calloc(manifest->n_parts + 1, sizeof(*manifest->parts));
+    if (!manifest->parts)
+        return vlm_fail(err, VLM_ENOMEM, "no memory for the manifest");
+    for (size_t i = 0; rc == VLM_OK && i < manifest->n_parts; i++)
+        rc = read_part(&manifest->parts[i], json_object_array_get_idx(parts, i),
+                       json_object_array_get_idx(files, i), err);
+    return rc == VLM_OK ? check_names(manifest, err) : rc;
+}
+
 int vlm_manifest_read(struct vlm_manifest *manifest, const char *folder, struct vlm_err *err)
 {
     struct vlm_buffer text = { 0 };
@@ -443,27 +530,8 @@ int vlm_manifest_read(struct vlm_manifest *manifest, const char *folder, struct 
     if (!format || strcmp(format, VLM_SET_FORMAT))
         return vlm_fail(err, VLM_EFORMAT, "'%s' has the format '%s', expected '%s'", folder,
                         format ? format : "", VLM_SET_FORMAT);
-    manifest->report = json_object_object_get(manifest->root, "report");
-    manifest->plan = json_object_object_get(manifest->root, "plan");
-    manifest->generation = number_of(manifest->root, "generation");
-    rc = vlm_tokenizers_read(&manifest->tokenizers,
-                             json_object_object_get(manifest->root, "tokenizers"), err);
-    if (rc < 0)
-        return rc;
-    json_object *parts = json_object_object_get(manifest->report, "parts");
-    json_object *files = json_object_object_get(manifest->root, "files");
-    if (!json_object_is_type(parts, json_type_array) ||
-        !json_object_is_type(files, json_type_array) ||
-        json_object_array_length(parts) != json_object_array_length(files))
-        return bad_manifest("list of parts", err);
-    manifest->n_parts = json_object_array_length(parts);
-    manifest->parts = calloc(manifest->n_parts + 1, sizeof(*manifest->parts));
-    if (!manifest->parts)
-        return vlm_fail(err, VLM_ENOMEM, "no memory for the manifest");
-    for (size_t i = 0; rc == VLM_OK && i < manifest->n_parts; i++)
-        rc = read_part(&manifest->parts[i], json_object_array_get_idx(parts, i),
-                       json_object_array_get_idx(files, i), err);
-    return rc;
+    rc = read_members(manifest, err);
+    return rc < 0 ? vlm_wrap(err, "'%s'", folder) : rc;
 }
 
 bool vlm_is_shard_set(const char *folder)

@@ -34,7 +34,9 @@ static int fail(const struct vlm_part_reader *part, int code, struct vlm_err *er
     return vlm_fail(err, VLM_EFORMAT, "'%s': %s", part->path, mdb_strerror(code));
 }
 
-int vlm_part_open(struct vlm_part_reader **out, const char *path, struct vlm_err *err)
+/* Reads the file `file` and calls it `path`. */
+static int open_part(struct vlm_part_reader **out, const char *file, const char *path,
+                     struct vlm_err *err)
 {
     struct vlm_part_reader *part = calloc(1, sizeof(*part));
     *out = part;
@@ -46,10 +48,22 @@ int vlm_part_open(struct vlm_part_reader **out, const char *path, struct vlm_err
     if (!code)
         code = mdb_env_set_mapsize(part->env, 1 << 20); /* LMDB raises it to the file's size */
     if (!code)
-        code = mdb_env_open(part->env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0);
+        code = mdb_env_open(part->env, file, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0);
     if (!code)
         code = mdb_txn_begin(part->env, NULL, MDB_RDONLY, &part->txn);
     return code ? fail(part, code, err) : VLM_OK;
+}
+
+int vlm_part_open(struct vlm_part_reader **out, const char *path, struct vlm_err *err)
+{
+    return open_part(out, path, path, err);
+}
+
+int vlm_part_open_fd(struct vlm_part_reader **out, int fd, const char *path, struct vlm_err *err)
+{
+    char file[40];
+    snprintf(file, sizeof(file), "/proc/self/fd/%d", fd);
+    return open_part(out, file, path, err);
 }
 
 static int open_database(struct vlm_part_reader *part, const char *database, MDB_dbi *dbi,
@@ -207,27 +221,26 @@ int vlm_set_tokenizer(const struct vlm_set *set, const char *id,
     return VLM_OK;
 }
 
-static int get_codes(struct vlm_set *set, const struct vlm_set_tokenizer *tokenizer,
+static int get_codes(struct vlm_part_reader *part, const struct vlm_set_tokenizer *tokenizer,
                      const uint8_t sha256[VLM_SHA256_SIZE], uint16_t codes[VLM_CODES],
                      struct vlm_err *err)
 {
     char name[VLM_CODES_NAME_SIZE];
     struct vlm_bytes value;
-    int rc = set->part ? vlm_part_get(set->part, vlm_codes_name(name, tokenizer->id), sha256,
-                                      VLM_SHA256_SIZE, &value, err)
-                       : vlm_fail(err, VLM_SKIP, "no document has been read");
+    int rc = vlm_part_get(part, vlm_codes_name(name, tokenizer->id), sha256, VLM_SHA256_SIZE,
+                          &value, err);
     if (rc != VLM_OK)
         return rc;
     if (vlm_bytes_left(&value) != VLM_CODES_BYTES)
-        return vlm_fail(err, VLM_EFORMAT, "'%s': %s: codes of %zu bytes, expected %d",
-                        set->part->path, name, vlm_bytes_left(&value), VLM_CODES_BYTES);
+        return vlm_fail(err, VLM_EFORMAT, "'%s': %s: codes of %zu bytes, expected %d", part->path,
+                        name, vlm_bytes_left(&value), VLM_CODES_BYTES);
     vlm_codes_decode(codes, value.at);
     uint16_t largest = 0;
     for (size_t i = 0; i < VLM_CODES; i++)
         largest = VLM_MAX(largest, codes[i]);
     if (largest >= tokenizer->codebook_size)
         return vlm_fail(err, VLM_EFORMAT, "'%s': %s: code %u, the codebook has %" PRIu64,
-                        set->part->path, name, largest, tokenizer->codebook_size);
+                        part->path, name, largest, tokenizer->codebook_size);
     return VLM_OK;
 }
 
@@ -238,29 +251,40 @@ int vlm_set_codes(struct vlm_set *set, const char *id, const uint8_t sha256[VLM_
     int rc = vlm_set_tokenizer(set, id, &tokenizer, err);
     if (rc == VLM_OK && !tokenizer)
         rc = vlm_fail(err, VLM_SKIP, "'%s' has no codes", set->folder);
-    return rc == VLM_OK ? get_codes(set, tokenizer, sha256, codes, err) : rc;
+    if (rc == VLM_OK && !set->part)
+        rc = vlm_fail(err, VLM_SKIP, "no document has been read");
+    return rc == VLM_OK ? get_codes(set->part, tokenizer, sha256, codes, err) : rc;
 }
 
 _Static_assert((int)VLM_IMAGE_CODES == (int)VLM_CODES, "documents and tokenizers agree");
 
-int vlm_set_add_codes(struct vlm_set *set, const char *id, struct vlm_document *document,
-                      struct vlm_arena *arena, struct vlm_err *err)
+int vlm_part_read_codes(struct vlm_part_reader *part, const struct vlm_set_tokenizer *tokenizer,
+                        struct vlm_document *document, struct vlm_arena *arena, struct vlm_err *err)
 {
-    const struct vlm_set_tokenizer *tokenizer;
-    int rc = vlm_set_tokenizer(set, id, &tokenizer, err);
-    for (size_t i = 0; rc == VLM_OK && tokenizer && i < document->n_images; i++) {
+    int rc = VLM_OK;
+    for (size_t i = 0; rc == VLM_OK && i < document->n_images; i++) {
         struct vlm_document_image *image = &document->images[i];
         if (image->status != VLM_IMAGE_OK)
             continue;
         uint16_t *codes = vlm_arena_alloc(arena, VLM_CODES, sizeof(*codes));
         if (!codes)
             return vlm_fail(err, VLM_ELIMIT, "no memory for the codes of a document");
-        rc = get_codes(set, tokenizer, image->sha256, codes, err);
+        rc = get_codes(part, tokenizer, image->sha256, codes, err);
         if (rc == VLM_OK)
             image->codes = codes;
         rc = rc == VLM_SKIP ? VLM_OK : rc;
     }
     return rc;
+}
+
+int vlm_set_add_codes(struct vlm_set *set, const char *id, struct vlm_document *document,
+                      struct vlm_arena *arena, struct vlm_err *err)
+{
+    const struct vlm_set_tokenizer *tokenizer;
+    int rc = vlm_set_tokenizer(set, id, &tokenizer, err);
+    if (rc != VLM_OK || !tokenizer || !set->part)
+        return rc;
+    return vlm_part_read_codes(set->part, tokenizer, document, arena, err);
 }
 
 const struct vlm_manifest *vlm_set_manifest(const struct vlm_set *set)

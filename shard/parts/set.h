@@ -47,6 +47,11 @@ struct vlm_part_reader;
 VLM_MUST_CHECK int vlm_part_open(struct vlm_part_reader **out, const char *path,
                                  struct vlm_err *err);
 
+/* The same for a file that is open: fd stays the caller's, path is its name in sentences. It is read even when
+ * another has its name by now, or none. */
+VLM_MUST_CHECK int vlm_part_open_fd(struct vlm_part_reader **out, int fd, const char *path,
+                                    struct vlm_err *err);
+
 /* The next record of a database (docs, images, codes/ID, urls, meta) in key order; key and value point into the
  * map. Starts over when the name changes. */
 VLM_MUST_CHECK int vlm_part_next(struct vlm_part_reader *part, const char *database,
@@ -54,6 +59,13 @@ VLM_MUST_CHECK int vlm_part_next(struct vlm_part_reader *part, const char *datab
                                  struct vlm_err *err);
 VLM_MUST_CHECK int vlm_part_get(struct vlm_part_reader *part, const char *database, const void *key,
                                 size_t key_size, struct vlm_bytes *value, struct vlm_err *err);
+
+/* Gives each usable image of a document of this part its codes by a tokenizer of the set, in arena. An image
+ * that has none stays without. */
+VLM_MUST_CHECK int vlm_part_read_codes(struct vlm_part_reader *part,
+                                       const struct vlm_set_tokenizer *tokenizer,
+                                       struct vlm_document *document, struct vlm_arena *arena,
+                                       struct vlm_err *err);
 void vlm_part_close(struct vlm_part_reader *part);
 
 #endif

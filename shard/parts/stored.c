@@ -183,6 +183,11 @@ uint32_t vlm_stored_document_images(const uint8_t *bytes)
     return vlm_bytes_u32(&in);
 }
 
+const uint8_t *vlm_stored_document_id(const uint8_t *bytes)
+{
+    return bytes + AT_IMAGES + sizeof(uint32_t);
+}
+
 int vlm_stored_document_join(uint8_t *bytes, size_t size, const struct vlm_join_result *results,
                              struct vlm_err *err)
 {

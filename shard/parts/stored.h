@@ -31,6 +31,9 @@ void vlm_stored_document_encode(struct vlm_buffer *out, const struct vlm_documen
 /* Number of images in its table. bytes must be at least VLM_STORED_HEADER long. */
 uint32_t vlm_stored_document_images(const uint8_t *bytes);
 
+/* Its id, 16 bytes, likewise; borrowed. Not checked: only the checksum says that it is what was written. */
+const uint8_t *vlm_stored_document_id(const uint8_t *bytes);
+
 /* Writes results[n] (n = its number of images) into the table and renews the checksum. VLM_EFORMAT when
  * size is too small for the table. */
 VLM_MUST_CHECK int vlm_stored_document_join(uint8_t *bytes, size_t size,

@@ -87,6 +87,11 @@ def place(s, e, images, rule):
     """images: [(p, q)] inside the block."""
     if s >= e or rule == "free":
         return s, e
+    if rule == "unit":
+        starts, behind = [0], dict(images)
+        while len(starts) <= e:
+            starts.append(behind.get(starts[-1], starts[-1] + 1))
+        return starts[s], starts[e]
     if rule == "nobreak":
         edges = sorted({0, 2**32} | {x for image in images for x in image})
         pieces = [(max(s, a), min(e, b)) for a, b in zip(edges, edges[1:])]
@@ -105,6 +110,9 @@ def place(s, e, images, rule):
 
 
 def spans(n, drawn, length, images, rule, first_kept, draws):
+    if rule == "unit":
+        length -= sum(q - p - 1 for p, q in images)
+
     def start(whole):
         return whole * length // 2**53
 
@@ -321,6 +329,12 @@ def main():
             write("m3w", settings, interleaved(rng, rng.randint(1, 12), rng.choice([20, 400])),
                   rng.getrandbits(64), rng.randint(0, 9), rng.randbytes(16))  # fmt: skip
     write("pair", "data.space=0", "s m t3 e E s m t70 e E s m t60 e E", 5, 2, rng.randbytes(16))
+    for settings in ("data.images=unit", "data.images=unit data.lambda=5"):
+        for block in (400, 900):
+            for _ in range(3):
+                write("cm3", settings + " data.block=%d" % block,
+                      page(rng, rng.randint(0, 12), 60, 300), rng.getrandbits(64),
+                      rng.randint(0, 9), rng.randbytes(16))  # fmt: skip
 
 
 main()

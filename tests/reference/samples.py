@@ -94,6 +94,11 @@ def place(span, images, policy, length):
     s, e = span
     if s >= e or policy == "free":
         return span
+    if policy == "unit":
+        grown = [s, e]
+        for p, q in images:
+            grown = [x + q - p - 1 if p < x else x for x in grown]
+        return tuple(grown)
     if policy == "nobreak":
         pieces, at = [], 0
         for p, q in images:
@@ -118,6 +123,8 @@ def place(span, images, policy, length):
 def spans(rules, draws, d, n, length, images):
     if n == 0:
         return []
+    if rules["images"] == "unit":
+        length -= sum(q - p - 1 for p, q in images)
     if n == 1:
         a, b = sorted((draws.whole(d + 1), draws.whole(d + 2)))
         s, e = a * length >> 53, (b * length + (1 << 52)) >> 53
@@ -296,6 +303,8 @@ def main():
 
     for name, settings, rules in [
             ("defaults", [], {}), ("paper", [("cm3.paper", 1)], RELEASES["paper"]),
+            ("an image as one token", [("data.images", "unit"), ("data.lambda", 2), ("data.block", 400)],
+             {"images": "unit", "lambda": 2.0, "block": 400}),
             ("snap, blocks of 512", [("data.images", "snap"), ("data.block", 512), ("data.min", 2), ("data.max", 9),
                                      ("data.lambda", 3)],
              {"images": "snap", "block": 512, "min": 2, "max": 9, "lambda": 3.0}),

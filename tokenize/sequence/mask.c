@@ -76,6 +76,22 @@ static void cut_to_modality(struct vlm_span *span, const struct vlm_sequence_ima
     *span = best;
 }
 
+/* Tokens of a document in which each image is one. */
+static size_t units(size_t length, const struct vlm_sequence_image *images, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        length -= images[i].n_tokens - 1;
+    return length;
+}
+
+/* Where unit number u begins. */
+static uint32_t from_unit(uint32_t u, const struct vlm_sequence_image *images, size_t n)
+{
+    for (size_t i = 0; i < n && images[i].position < u; i++)
+        u += images[i].n_tokens - 1;
+    return u;
+}
+
 /* What the rules make of a span; false: nothing is left of it. */
 static bool place(struct vlm_span *span, enum vlm_mask_images rule,
                   const struct vlm_sequence_image *images, size_t n)
@@ -84,6 +100,9 @@ static bool place(struct vlm_span *span, enum vlm_mask_images rule,
         return false;
     if (rule == VLM_MASK_IMAGES_NOBREAK)
         cut_to_modality(span, images, n);
+    else if (rule == VLM_MASK_IMAGES_UNIT)
+        *span =
+            (struct vlm_span){ from_unit(span->start, images, n), from_unit(span->end, images, n) };
     else if (rule != VLM_MASK_IMAGES_FREE)
         snap(span, rule, images, n);
     return span->start < span->end;
@@ -132,6 +151,8 @@ size_t vlm_mask_draw(struct vlm_span *spans, uint32_t n, const struct vlm_mask_r
                      const struct vlm_sequence_image *images, size_t n_images)
 {
     VLM_BUG_IF(length > UINT32_MAX);
+    if (rules->images == VLM_MASK_IMAGES_UNIT)
+        length = units(length, images, n_images);
     if (!n || !length)
         return 0;
     if (n == 1)

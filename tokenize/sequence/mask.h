@@ -21,8 +21,11 @@ enum vlm_mask_images {
     VLM_MASK_IMAGES_SNAP,  /* the same, but a span may lie inside one image (infilling pictures) */
     VLM_MASK_IMAGES_FREE,  /* as the paper: anywhere */
     VLM_MASK_IMAGES_NOBREAK, /* CM3Leon: a span crosses no border between an image and the rest */
+    /* Spans are drawn as if an image were one token: words beside a picture are masked as often as they
+     * are without it, a picture as often as a word. */
+    VLM_MASK_IMAGES_UNIT,
 };
-#define VLM_MASK_IMAGES_WORDS "whole|snap|free|nobreak"
+#define VLM_MASK_IMAGES_WORDS "whole|snap|free|nobreak|unit"
 
 struct vlm_mask_rules {
     double lambda;     /* of the Poisson distribution of the number of masks; 0: no masks */

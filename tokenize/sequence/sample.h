@@ -59,6 +59,12 @@ VLM_MUST_CHECK int vlm_sampling_init(struct vlm_sampling *sampling, const char *
 VLM_MUST_CHECK int vlm_sampling_set(struct vlm_sampling *sampling, const char *key,
                                     const char *value, struct vlm_err *err);
 
+/* The value of one of these keys, as vlm_sampling_set() takes it; put into out. NULL: not of this recipe, or
+ * the others say it ("cm3.paper", and "cm3.release" unless what only a release can ask for is asked for). */
+enum { VLM_SAMPLING_TEXT_SIZE = 32 };
+const char *vlm_sampling_get(char out[VLM_SAMPLING_TEXT_SIZE], const struct vlm_sampling *sampling,
+                             const char *key);
+
 /* One sample. Valid until the next call on its sampler. */
 struct vlm_sample {
     /* Masked; begin and end tokens included. The first token has weight 0: nothing is before it. */

@@ -1,6 +1,8 @@
 /* sampling.c - what a recipe samples, and the keys that change it. */
 #include "base/vlm.h"
 
+#include "base/buffer.h"
+#include "base/word_list.h"
 #include "tokenize/sequence/sample.h"
 
 #include <math.h>
@@ -74,18 +76,11 @@ static int set_whole(uint64_t *out, const char *key, const char *value, uint64_t
 static int set_word(int *out, const char *key, const char *value, const char *words,
                     struct vlm_err *err)
 {
-    const size_t n = strlen(value);
-    int i = 0;
-    for (const char *word = words;; word++, i++) {
-        size_t length = strcspn(word, "|");
-        if (length == n && !memcmp(word, value, n)) {
-            *out = i;
-            return VLM_OK;
-        }
-        word += length;
-        if (!*word)
-            return vlm_fail(err, VLM_EUSAGE, "%s = \"%s\" is none of %s", key, value, words);
-    }
+    const int i = vlm_word_list_find(words, value, strlen(value));
+    if (i < 0)
+        return vlm_fail(err, VLM_EUSAGE, "%s = \"%s\" is none of %s", key, value, words);
+    *out = i;
+    return VLM_OK;
 }
 
 static void imitate(struct vlm_sampling *sampling, int release)
@@ -172,16 +167,20 @@ static int set_number(struct vlm_sampling *sampling, enum key key, const char *n
     return VLM_OK;
 }
 
+static const char *words_of(enum key key)
+{
+    return key == MASK_IMAGES ? VLM_MASK_IMAGES_WORDS
+           : key == OVERFLOW  ? "none|tail|source"
+           : key == LABELS    ? "open_flamingo|flamingo"
+           : key == PAPER     ? "0|1"
+                              : "fairseq|metaseq|cm3leon";
+}
+
 static int set_choice(struct vlm_sampling *sampling, enum key key, const char *name,
                       const char *value, struct vlm_err *err)
 {
-    const char *words = key == MASK_IMAGES ? VLM_MASK_IMAGES_WORDS
-                        : key == OVERFLOW  ? "none|tail|source"
-                        : key == LABELS    ? "open_flamingo|flamingo"
-                        : key == PAPER     ? "0|1"
-                                           : "fairseq|metaseq|cm3leon";
     int word = 0;
-    int rc = set_word(&word, name, value, words, err);
+    int rc = set_word(&word, name, value, words_of(key), err);
     if (rc)
         return rc;
     switch (key) {
@@ -207,17 +206,24 @@ static int set_choice(struct vlm_sampling *sampling, enum key key, const char *n
     return VLM_OK;
 }
 
+/* Index of a key that this kind of samples has, or VLM_COUNTOF(keys); *known: others have it. */
+static size_t find_key(const struct vlm_sampling *sampling, const char *name, bool *known)
+{
+    size_t i = 0;
+    for (; i < VLM_COUNTOF(keys); i++) {
+        bool same = !strcmp(keys[i].name, name);
+        *known = *known || same;
+        if (same && (keys[i].kinds & 1u << sampling->kind))
+            break;
+    }
+    return i;
+}
+
 int vlm_sampling_set(struct vlm_sampling *sampling, const char *key, const char *value,
                      struct vlm_err *err)
 {
     bool known = false;
-    size_t i = 0;
-    for (; i < VLM_COUNTOF(keys); i++) {
-        bool same = !strcmp(keys[i].name, key);
-        known = known || same;
-        if (same && (keys[i].kinds & 1u << sampling->kind))
-            break;
-    }
+    const size_t i = find_key(sampling, key, &known);
     if (i == VLM_COUNTOF(keys))
         return known ? vlm_fail(err, VLM_EUSAGE, "recipe \"%s\" has no %s", sampling->recipe, key)
                      : vlm_fail(err, VLM_EUSAGE, "there is no key %s", key);
@@ -243,4 +249,59 @@ int vlm_sampling_set(struct vlm_sampling *sampling, const char *key, const char 
     default:
         return set_choice(sampling, keys[i].key, key, value, err);
     }
+}
+
+static const char *get_choice(char out[VLM_SAMPLING_TEXT_SIZE], enum key key, int word)
+{
+    size_t n;
+    const char *text = vlm_word_list_at(words_of(key), (size_t)word, &n);
+    snprintf(out, VLM_SAMPLING_TEXT_SIZE, "%.*s", (int)n, text);
+    return out;
+}
+
+static const char *get_whole(char out[VLM_SAMPLING_TEXT_SIZE], uint64_t number)
+{
+    snprintf(out, VLM_SAMPLING_TEXT_SIZE, "%" PRIu64, number);
+    return out;
+}
+
+const char *vlm_sampling_get(char out[VLM_SAMPLING_TEXT_SIZE], const struct vlm_sampling *sampling,
+                             const char *key)
+{
+    enum { FAIRSEQ, CM3LEON = 2 };
+    bool known = false;
+    const size_t i = find_key(sampling, key, &known);
+    if (i == VLM_COUNTOF(keys))
+        return NULL;
+    switch (keys[i].key) {
+    case LAMBDA:
+        return vlm_real_text(out, sampling->mask.lambda);
+    case P_NEXT:
+        return vlm_real_text(out, sampling->next_share);
+    case SPACE:
+        return vlm_real_text(out, sampling->space_share);
+    case MASK_WEIGHT:
+        return vlm_float_text(out, sampling->mask_weight);
+    case MIN:
+        return get_whole(out, sampling->mask.min);
+    case MAX:
+        return get_whole(out, sampling->mask.max);
+    case BLOCK:
+        return get_whole(out, sampling->block);
+    case WINDOW_IMAGES:
+        return get_whole(out, sampling->images_max);
+    case MASK_IMAGES:
+        return get_choice(out, MASK_IMAGES, (int)sampling->mask.images);
+    case OVERFLOW:
+        return get_choice(out, OVERFLOW, (int)sampling->overflow);
+    case LABELS:
+        return get_choice(out, LABELS, sampling->flamingo_labels);
+    case RELEASE:
+        if (!sampling->without_end && !sampling->mask.first_kept)
+            return NULL;
+        return get_choice(out, RELEASE, sampling->without_end ? FAIRSEQ : CM3LEON);
+    case PAPER:
+        break;
+    }
+    return NULL;
 }

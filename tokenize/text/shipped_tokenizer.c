@@ -1,15 +1,7 @@
-/* shipped_tokenizer.c - tokenize/text/shipped/tokenizer.json inside of the programs: no path to find, nothing to
- * install. */
+/* shipped_tokenizer.c - tokenize/text/shipped/tokenizer.json inside of the programs. */
 #include "base/vlm.h"
 
+#include "base/include_file.h"
 #include "tokenize/text/text_internal.h"
 
-__asm__(".pushsection .rodata\n"
-        ".global vlm_shipped_tokenizer, vlm_shipped_tokenizer_size\n"
-        "vlm_shipped_tokenizer:\n"
-        ".incbin \"tokenize/text/shipped/tokenizer.json\"\n"
-        "vlm_shipped_tokenizer_end:\n"
-        ".balign 8\n"
-        "vlm_shipped_tokenizer_size:\n"
-        ".quad vlm_shipped_tokenizer_end - vlm_shipped_tokenizer\n"
-        ".popsection\n");
+VLM_INCLUDE_FILE(vlm_shipped_tokenizer, "tokenize/text/shipped/tokenizer.json");

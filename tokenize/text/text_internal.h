@@ -17,7 +17,7 @@
 
 /* The tokenizer.json that is part of the programs (shipped_tokenizer.c). */
 extern const uint8_t vlm_shipped_tokenizer[];
-extern const size_t vlm_shipped_tokenizer_size;
+extern const uint64_t vlm_shipped_tokenizer_size;
 
 struct vlm_text {
     const char *at; /* NULL: absent */

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/include_file.h"
 #include "base/limits.h"
 #include "tokenize/text/pipeline.h"
 
@@ -506,7 +507,7 @@ int vlm_text_tokenizer_open(struct vlm_text_tokenizer **out, const char *path, s
 {
     return path ? open_any(out, path, NULL, 0, err)
                 : open_any(out, "the shipped tokenizer", vlm_shipped_tokenizer,
-                           vlm_shipped_tokenizer_size, err);
+                           VLM_INCLUDED_SIZE(vlm_shipped_tokenizer), err);
 }
 
 void vlm_text_tokenizer_close(struct vlm_text_tokenizer *tokenizer)
