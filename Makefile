@@ -4,7 +4,7 @@
 # build/bin/vlm-NAME. Folders stand in the line of docs/ARCHITECTURE.md, and archives are linked in
 # its reverse. SAN=address,undefined and SAN=thread build into folders of their own.
 
-FOLDERS  = base nn tokenize vqgan shard
+FOLDERS  = base nn tokenize vqgan shard models trainer
 CC      ?= gcc
 SAN     ?=
 comma   := ,
@@ -22,10 +22,10 @@ say := $(if $(V),@:,@echo)
 Q   := $(if $(V),,@)
 
 LIBRARIES = libxml-2.0 libarchive lmdb libjpeg spng libwebp libwebpdemux zlib libdeflate libzstd \
-            libbrotlidec json-c inih libxxhash libcrypto libseccomp openblas libpcre2-8 libutf8proc
+            libbrotlidec json-c libxxhash libcrypto libseccomp openblas libpcre2-8 libutf8proc
 PACKAGES  = gcc make pkg-config libxml2-dev libarchive-dev liblmdb-dev libjpeg62-turbo-dev \
             libspng-dev libwebp-dev libgif-dev zlib1g-dev libdeflate-dev libzstd-dev libbrotli-dev \
-            libjson-c-dev libinih-dev libxxhash-dev libssl-dev \
+            libjson-c-dev libxxhash-dev libssl-dev \
             libseccomp-dev libopenblas-pthread-dev libpcre2-dev libutf8proc-dev libcmocka-dev
 CHECKERS  = clang clang-format cppcheck shellcheck mandoc
 
@@ -39,14 +39,14 @@ LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lgif -lm -pthr
 
 sources  = $(filter-out %_main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
-ARCHIVES = $(foreach f,shard vqgan tokenize nn base,$(BUILD)/$(f).a)
+ARCHIVES = $(foreach f,trainer models shard vqgan tokenize nn base,$(BUILD)/$(f).a)
 MAINS    = $(wildcard $(FOLDERS:=/vlm_*_main.c) tools/vlm_*_main.c)
 TOOLS    = $(foreach m,$(MAINS),$(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(m)))))
 TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 FUZZERS  = $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 CFILES   = $(wildcard $(FOLDERS:=/*.[ch]) $(FOLDERS:=/*/*.[ch]) tools/*.[ch] tools/*/*.[ch] tests/*.[ch] tests/*/*.[ch])
 
-.PHONY: all help deps libraries test test-accept test-long check layers format demo bench fuzz \
+.PHONY: all help deps libraries test test-accept test-long check layers format demo learn learn-docs bench fuzz \
         install clean dist
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -78,6 +78,7 @@ $(foreach f,avx2 avx512 avx512_bf16,$(eval $(BUILD)/nn/kernels/$(f).o: ISA = $($
 # Files that are part of the program.
 shipped = vqgan/shipped/config.json vqgan/shipped/model.safetensors
 $(BUILD)/vqgan/tokenizer/shipped.o build/fuzz/vqgan/tokenizer/shipped.o: $(shipped)
+$(BUILD)/models/recipe/shipped_recipes.o build/fuzz/models/recipe/shipped_recipes.o: $(wildcard models/recipes/*.ini)
 $(BUILD)/tokenize/text/shipped_tokenizer.o build/fuzz/tokenize/text/shipped_tokenizer.o: tokenize/text/shipped/tokenizer.json
 
 $(BUILD)/%.o: %.c
@@ -126,6 +127,14 @@ demo: deps ## make a small crawl, shard it, verify it, show what is inside
 	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@tools/demo.sh $(BIN)
 
+learn: deps ## train a model on simple pictures and measure what it knows: at most 40 minutes on two cores
+	@$(MAKE) -j$(JOBS) --no-print-directory all
+	@tools/learn.sh $(BIN)
+
+learn-docs: deps ## the same, and write docs/learn.md
+	@$(MAKE) -j$(JOBS) --no-print-directory all
+	@tools/learn.sh $(BIN) docs
+
 bench: deps ## speed beside FastWARC and libxml2, in one run
 	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@tools/bench.sh $(BIN)
@@ -149,7 +158,7 @@ build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
 
 install: all ## copy the programs and their manual pages below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(TOOLS) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(filter-out %/vlm-learn,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(wildcard $(FOLDERS:=/*.1) tools/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 
 dist: ## a tar of the committed tree

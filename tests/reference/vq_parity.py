@@ -20,7 +20,7 @@ import os
 
 import torch
 import torch.nn.functional as F
-from make_decoder import write_safetensors
+from make_model import write_safetensors
 from torch import nn
 
 STEM, WIDTHS, ENCODER, DECODER, GROUPS, CODES, WIDTH = 8, (8, 12), (1, 1), (1, 2), 4, 16, 4

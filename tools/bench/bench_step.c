@@ -9,10 +9,10 @@
 #include "base/json.h"
 #include "base/option.h"
 #include "base/random.h"
+#include "models/model/model.h"
 #include "nn/gemm.h"
 #include "nn/optimizer.h"
 #include "tools/bench/bench_step.h"
-#include "tools/bench/decoder.h"
 #include "tools/bench/machine.h"
 
 #include <math.h>
@@ -32,13 +32,14 @@ struct step_bench {
     int dtype, gemm;
     bool recompute, json;
 
-    struct vlm_decoder_shape shape;
+    struct vlm_model_config config;
     struct vlm_engine engine;
     struct vlm_tape tape;
-    struct vlm_decoder decoder;
+    struct vlm_model model;
     struct vlm_optimizer optimizer;
-    struct vlm_decoder_batch batch; /* shape of one part; ids and targets move on with the part */
-    size_t parts;                   /* in a step */
+    struct vlm_rows rows; /* shape of one part; ids and targets move on with the part */
+    struct vlm_targets targets;
+    size_t parts; /* in a step */
     uint32_t *tokens_in, *tokens_out, *positions, *lo, *hi;
 
     size_t estimate, peak;   /* bytes: by a dry run; of the process after the first steps */
@@ -60,12 +61,21 @@ static int read_shape(struct step_bench *bench, struct vlm_err *err)
             "option '--shape': '%s' is not LAYERSxWIDTH with a width that is a multiple "
             "of %d",
             bench->shape_text, HEAD_SIZE);
-    bench->shape = (struct vlm_decoder_shape){
+    const size_t heads = width > HEAD_SIZE ? width / HEAD_SIZE : 1;
+    bench->config = (struct vlm_model_config){
+        .layer = vlm_layer_find("pre-ln"),
+        .sizes = { .width = width,
+                   .heads = heads,
+                   .kv_heads = heads,
+                   .head_size = width / heads,
+                   .hidden = 4 * (size_t)width,
+                   .activation = VLM_GELU_TANH,
+                   .norm_epsilon = 1e-5f,
+                   .position = VLM_POSITION_LEARNED },
         .layers = layers,
-        .width = width,
-        .heads = width > HEAD_SIZE ? width / HEAD_SIZE : 1,
         .vocabulary = (size_t)bench->vocabulary,
-        .positions = (size_t)bench->sequence,
+        .context = (size_t)bench->sequence,
+        .tied = true,
     };
     return VLM_OK;
 }
@@ -79,15 +89,15 @@ static int check_sizes(struct step_bench *bench, struct vlm_err *err)
                         " (--micro, --seq)",
                         bench->tokens, bench->micro, bench->sequence);
     bench->parts = (size_t)(bench->tokens / part);
-    bench->batch.rows = (size_t)part;
-    bench->batch.weight_sum = (double)bench->tokens;
+    bench->rows.n = (size_t)part;
+    bench->targets.weight_sum = (double)bench->tokens;
     return read_shape(bench, err);
 }
 
 /* Random tokens; what follows each is its target. */
 static int make_data(struct step_bench *bench, struct vlm_err *err)
 {
-    const size_t tokens = (size_t)bench->tokens, rows = bench->batch.rows;
+    const size_t tokens = (size_t)bench->tokens, rows = bench->rows.n;
     const size_t sequence = (size_t)bench->sequence;
     uint32_t **array[] = { &bench->tokens_in, &bench->tokens_out, &bench->positions, &bench->lo,
                            &bench->hi };
@@ -103,31 +113,31 @@ static int make_data(struct step_bench *bench, struct vlm_err *err)
     }
     for (size_t i = 0; i < (size_t)bench->micro; i++)
         lengths[i] = sequence;
-    vlm_decoder_rows(bench->positions, bench->lo, bench->hi, lengths, rows / sequence);
+    vlm_rows_causal(bench->positions, bench->lo, bench->hi, lengths, rows / sequence);
     free(lengths);
     for (size_t s = 0; s < tokens / sequence; s++) {
         struct vlm_random random = vlm_random_at((uint64_t)bench->seed, 1, s);
-        uint32_t next = (uint32_t)vlm_random_below(&random, bench->shape.vocabulary);
+        uint32_t next = (uint32_t)vlm_random_below(&random, bench->config.vocabulary);
         for (size_t i = s * sequence; i < (s + 1) * sequence; i++) {
             bench->tokens_in[i] = next;
-            next = (uint32_t)vlm_random_below(&random, bench->shape.vocabulary);
+            next = (uint32_t)vlm_random_below(&random, bench->config.vocabulary);
             bench->tokens_out[i] = next;
         }
     }
-    bench->batch.positions = bench->positions;
-    bench->batch.lo = bench->lo;
-    bench->batch.hi = bench->hi;
+    bench->rows.positions = bench->positions;
+    bench->rows.lo = bench->lo;
+    bench->rows.hi = bench->hi;
     return VLM_OK;
 }
 
 /* Forward and backward over one part; adds its share to *loss. */
-static int run_part(struct step_bench *bench, struct vlm_tape *tape, struct vlm_decoder *decoder,
+static int run_part(struct step_bench *bench, struct vlm_tape *tape, struct vlm_model *model,
                     size_t part, double *loss, struct vlm_err *err)
 {
-    bench->batch.ids = bench->tokens_in + part * bench->batch.rows;
-    bench->batch.targets = bench->tokens_out + part * bench->batch.rows;
-    struct vlm_tensor *out = vlm_decoder_loss(tape, decoder, &bench->batch,
-                                              bench->recompute ? VLM_DECODER_RECOMPUTE : 0);
+    bench->rows.ids = bench->tokens_in + part * bench->rows.n;
+    bench->targets.ids = bench->tokens_out + part * bench->rows.n;
+    struct vlm_tensor *out = vlm_model_loss(tape, model, &bench->rows, &bench->targets,
+                                            bench->recompute ? VLM_MODEL_RECOMPUTE : 0);
     int rc = vlm_backward(tape, out, err);
     if (rc == VLM_OK && vlm_tape_runs(tape))
         *loss += (double)out->data[0];
@@ -139,19 +149,19 @@ static int run_part(struct step_bench *bench, struct vlm_tape *tape, struct vlm_
  * the two moments. */
 static int estimate_memory(struct step_bench *bench, struct vlm_err *err)
 {
-    struct vlm_decoder decoder;
+    struct vlm_model model;
     struct vlm_tape tape = { 0 };
     const struct vlm_tape_options options = { .precision = (enum vlm_dtype)bench->dtype,
                                               .flags = VLM_TAPE_DRY };
     double loss = 0;
-    int rc = vlm_decoder_init(&decoder, &bench->shape, VLM_MEMORY_COUNT, err);
+    int rc = vlm_model_init(&model, &bench->config, VLM_MODEL_GRADS | VLM_MODEL_COUNT, err);
     if (rc == VLM_OK)
         rc = vlm_tape_init(&tape, &bench->engine, &options, err);
     if (rc == VLM_OK)
-        rc = run_part(bench, &tape, &decoder, 0, &loss, err);
-    bench->estimate = vlm_tape_peak(&tape) + 4 * decoder.count * sizeof(float);
+        rc = run_part(bench, &tape, &model, 0, &loss, err);
+    bench->estimate = vlm_tape_peak(&tape) + 4 * model.count * sizeof(float);
     vlm_tape_release(&tape);
-    vlm_decoder_release(&decoder);
+    vlm_model_release(&model);
     return rc;
 }
 
@@ -159,16 +169,15 @@ static int estimate_memory(struct step_bench *bench, struct vlm_err *err)
 static int start_optimizer(struct step_bench *bench, struct vlm_err *err)
 {
     const struct vlm_optimizer_options options = VLM_OPTIMIZER_DEFAULTS;
-    const struct vlm_decoder *decoder = &bench->decoder;
-    struct vlm_parameter *list = calloc(decoder->n_parameters, sizeof(*list));
+    const struct vlm_model *model = &bench->model;
+    struct vlm_parameter *list = calloc(model->n, sizeof(*list));
     if (!list)
-        return vlm_fail(err, VLM_ENOMEM, "no memory for %zu parameters", decoder->n_parameters);
-    for (size_t i = 0; i < decoder->n_parameters; i++) {
-        list[i].tensor = decoder->parameters[i].tensor;
+        return vlm_fail(err, VLM_ENOMEM, "no memory for %zu parameters", model->n);
+    for (size_t i = 0; i < model->n; i++) {
+        list[i].tensor = &model->tensors[i];
         list[i].flags = VLM_PARAMETER_DECAY;
     }
-    int rc = vlm_optimizer_init(&bench->optimizer, &bench->engine, list, decoder->n_parameters,
-                                &options, err);
+    int rc = vlm_optimizer_init(&bench->optimizer, &bench->engine, list, model->n, &options, err);
     free(list);
     return rc;
 }
@@ -185,13 +194,13 @@ static int prepare(struct step_bench *bench, struct vlm_err *err)
     if (rc == VLM_OK)
         rc = estimate_memory(bench, err);
     if (rc == VLM_OK)
-        rc = vlm_decoder_init(&bench->decoder, &bench->shape, 0, err);
+        rc = vlm_model_init(&bench->model, &bench->config, VLM_MODEL_GRADS, err);
     if (rc == VLM_OK)
         rc = vlm_tape_init(&bench->tape, &bench->engine, &options, err);
     if (rc == VLM_OK)
         rc = start_optimizer(bench, err);
     if (rc == VLM_OK)
-        vlm_decoder_fill(&bench->decoder, (uint64_t)bench->seed);
+        vlm_model_fill(&bench->model, (uint64_t)bench->seed);
     return rc;
 }
 
@@ -200,7 +209,7 @@ static int run_step(struct step_bench *bench, struct vlm_err *err)
     bench->loss = 0;
     vlm_optimizer_clear(&bench->optimizer);
     for (size_t part = 0; part < bench->parts; part++) {
-        int rc = run_part(bench, &bench->tape, &bench->decoder, part, &bench->loss, err);
+        int rc = run_part(bench, &bench->tape, &bench->model, part, &bench->loss, err);
         if (rc != VLM_OK)
             return rc;
     }
@@ -232,7 +241,7 @@ static double cpu_seconds(void)
 static int time_sgemm(struct step_bench *bench, double *rate, struct vlm_err *err)
 {
     enum { ROWS = 1024, TURNS = 5 };
-    const size_t in = bench->shape.width, out = 4 * in;
+    const size_t in = bench->config.sizes.width, out = 4 * in;
     const size_t floats = ROWS * in + out * in + ROWS * out;
     if (!bench->operands) {
         bench->operands = malloc(floats * sizeof(float));
@@ -306,7 +315,7 @@ static struct result summarise(struct step_bench *bench)
     struct result result = { .rate = median(bench->rates, n), .sgemm = median(bench->sgemm, n) };
     result.low = bench->rates[0];
     result.high = bench->rates[n - 1];
-    double flops = vlm_decoder_flops(&bench->shape, &bench->batch) * (double)bench->parts;
+    double flops = vlm_model_flops(&bench->config, &bench->rows) * (double)bench->parts;
     result.gflops = flops / (double)bench->tokens * result.rate * 1e-9;
     return result;
 }
@@ -316,7 +325,7 @@ static void print_text(const struct step_bench *bench, const struct result *r)
     const double mb = 1e-6;
     printf(
         "step %s, vocabulary %zu: %" PRId64 " tokens in parts of %" PRId64 " x %" PRId64 ", %s%s\n",
-        bench->shape_text, bench->shape.vocabulary, bench->tokens, bench->micro, bench->sequence,
+        bench->shape_text, bench->config.vocabulary, bench->tokens, bench->micro, bench->sequence,
         bench->dtype == VLM_BF16 ? "bf16" : "fp32", bench->recompute ? ", recomputing blocks" : "");
     printf("%-10s %zu, kernels %s\n", "threads", vlm_pool_threads(bench->engine.pool),
            bench->engine.kernels->name);
@@ -354,12 +363,12 @@ static void print_json(const struct step_bench *bench, const struct result *r)
         uint64_t value;
     } numbers[] = {
         { "threads", vlm_pool_threads(bench->engine.pool) },
-        { "vocab", bench->shape.vocabulary },
+        { "vocab", bench->config.vocabulary },
         { "seq", (uint64_t)bench->sequence },
         { "micro", (uint64_t)bench->micro },
         { "tokens", (uint64_t)bench->tokens },
         { "samples", (uint64_t)bench->repeat },
-        { "parameters", bench->decoder.count },
+        { "parameters", bench->model.count },
         { "memory_estimated", bench->estimate },
         { "memory_peak", bench->peak },
     };
@@ -389,7 +398,7 @@ static void release(struct step_bench *bench)
     free(bench->operands);
     vlm_optimizer_release(&bench->optimizer);
     vlm_tape_release(&bench->tape);
-    vlm_decoder_release(&bench->decoder);
+    vlm_model_release(&bench->model);
     vlm_engine_release(&bench->engine);
     free(bench->tokens_in);
     free(bench->tokens_out);
