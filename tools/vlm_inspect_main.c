@@ -1,4 +1,4 @@
-/* vlm_inspect_main.c - vlm-inspect: looking inside crawls, pages, images and shard sets. */
+/* vlm_inspect_main.c - vlm-inspect: looking inside crawls, pages, images, shard sets and training runs. */
 #include "base/vlm.h"
 
 #include "base/verb.h"
@@ -13,12 +13,13 @@ static const struct vlm_verb verbs[] = {
     { "show", vlm_inspect_show, "one document with its pictures, and what their codes give back" },
     { "trace", vlm_inspect_trace,
       "from a byte of a rendering, or a token, to the page and its record" },
+    { "batch", vlm_inspect_batch, "which documents were in a step of a training run" },
 };
 
 static const struct vlm_verbs program = {
     .name = "vlm-inspect",
     .synopsis = "VERB [options] ...",
-    .summary = "Looks inside crawls, pages, images and shard sets.",
+    .summary = "Looks inside crawls, pages, images, shard sets and training runs.",
     .closing = "vlm-inspect VERB --help tells more, for instance:\n"
                "  vlm-inspect records crawl.warc.gz | jq -r .uri\n"
                "  vlm-inspect cat out --render m3w --limit 3\n"

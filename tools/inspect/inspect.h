@@ -10,5 +10,6 @@ int vlm_inspect_summary(int argc, char **argv);
 int vlm_inspect_cat(int argc, char **argv);
 int vlm_inspect_show(int argc, char **argv);
 int vlm_inspect_trace(int argc, char **argv);
+int vlm_inspect_batch(int argc, char **argv);
 
 #endif
