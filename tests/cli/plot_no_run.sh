@@ -1,0 +1,3 @@
+# A folder that is no run.
+mkdir run
+vlm-plot run -o curves.svg
