@@ -11,7 +11,7 @@ struct config {
     const char *output;
     int64_t pages, seed, images_per_page, pages_per_file, threads;
     bool damage, json, quiet;
-    int progress;
+    int world, pairs, progress;
 };
 
 static void print_json(const struct crawl_result *result)
@@ -65,7 +65,9 @@ static int run(const struct config *config, struct vlm_err *err)
         .options = { .seed = (uint64_t)config->seed,
                      .pages = (uint64_t)config->pages,
                      .images_per_page = (unsigned)config->images_per_page,
-                     .damage = config->damage },
+                     .damage = config->damage,
+                     .world = (enum crawl_world)config->world,
+                     .pairs = (enum scene_pairs)config->pairs },
         .folder = config->output,
         .pages_per_file = (uint64_t)config->pages_per_file,
         .threads = (unsigned)config->threads,
@@ -98,6 +100,10 @@ int main(int argc, char **argv)
         VLM_OPTION_NUMBER(0, "pages-per-file", &config.pages_per_file, "N", "pages in one file", 1,
                           100000),
         VLM_OPTION_NUMBER('j', "threads", &config.threads, "N", "threads, 0 = all cores", 0, 64),
+        VLM_OPTION_CHOICE(0, "world", &config.world, CRAWL_WORLD_WORDS,
+                          "simple: one object and its words a page, for first trainings"),
+        VLM_OPTION_CHOICE(0, "pairs", &config.pairs, SCENE_PAIRS_WORDS,
+                          "of the simple world: trained and held-out share no colour at a place"),
         VLM_OPTION_FLAG(0, "damage", &config.damage, "flip a byte in the record in the middle"),
         VLM_OPTION_CHOICE(0, "progress", &config.progress, VLM_PROGRESS_WORDS,
                           "how to show progress"),

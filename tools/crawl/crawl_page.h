@@ -13,10 +13,18 @@
 
 enum { CRAWL_IMAGES_MAX = 4, CRAWL_URL_MAX = 160 };
 
+enum crawl_world {
+    WORLD_RICH,   /* sites with articles about pictures, and all that happens to crawlers */
+    WORLD_SIMPLE, /* a picture and its few words as alt or title, or two sentences */
+};
+#define CRAWL_WORLD_WORDS "rich|simple"
+
 struct crawl_options {
     uint64_t seed, pages;
     unsigned images_per_page; /* at most */
     bool damage;              /* the record of the page in the middle is damaged */
+    enum crawl_world world;
+    enum scene_pairs pairs; /* of the simple world: which colours at which places */
 };
 
 /* What the crawler got for an image. */
@@ -47,6 +55,7 @@ struct crawl_image {
 struct crawl_plan {
     uint64_t number, seed, time;
     unsigned site;
+    enum crawl_world world;
     char url[CRAWL_URL_MAX];
     bool gzip, chunked, opt_out, duplicate, damaged;
     struct crawl_image image[CRAWL_IMAGES_MAX];

@@ -95,6 +95,22 @@ static void make_revisit(struct crawl_image *image, uint64_t seed, uint64_t page
         image_url(image->url, image, "media", page, 0);
 }
 
+/* A page of the simple world: one picture that is as it was drawn, found where the page says; or, of every other two
+ * pages, none but what its words are about. */
+static void plan_simple(struct crawl_plan *plan, const struct crawl_options *options, uint64_t page)
+{
+    struct crawl_image *image = &plan->image[0];
+    struct vlm_random random = vlm_random_at(options->seed, STREAM_SCENE, page * CRAWL_IMAGES_MAX);
+    plan->world = WORLD_SIMPLE;
+    plan->n_images = page % 4 < 2;
+    scene_make_simple(&image->scene, options->pairs, &random);
+    image->png = true;
+    image->fate = FATE_FOUND;
+    image->markup = MARKUP_PLAIN;
+    image->time = image->target_time = page_time(page) + 2;
+    image_url(image->url, image, "media", page, 0);
+}
+
 void crawl_plan_make(struct crawl_plan *plan, const struct crawl_options *options, uint64_t page)
 {
     *plan = (struct crawl_plan){ .number = page, .seed = options->seed };
@@ -109,6 +125,11 @@ void crawl_plan_make(struct crawl_plan *plan, const struct crawl_options *option
     plan->n_images = 1 + (size_t)vlm_random_below(&random, options->images_per_page);
     snprintf(plan->url, sizeof(plan->url), "https://%s/gallery/%06" PRIu64 ".html",
              crawl_site_host(plan->site), page);
+    if (options->world == WORLD_SIMPLE) {
+        plan->gzip = plan->chunked = plan->opt_out = plan->duplicate = false;
+        plan_simple(plan, options, page);
+        return;
+    }
     for (unsigned i = 0; i < plan->n_images; i++) {
         struct crawl_image *image = &plan->image[i];
         make_image(image, options->seed, page, i);

@@ -323,6 +323,56 @@ void scene_make(struct scene *scene, struct vlm_random *random)
     }
 }
 
+/* --- simple scenes --- */
+
+static const uint8_t simple_colours[SIMPLE_COLOURS] = { COLOUR_RED,       COLOUR_GREEN,
+                                                        COLOUR_BLUE,      COLOUR_YELLOW,
+                                                        COLOUR_ORANGE,    COLOUR_PURPLE,
+                                                        COLOUR_TURQUOISE, COLOUR_BLACK };
+static const uint8_t simple_shapes[SIMPLE_SHAPES] = { SHAPE_CIRCLE, SHAPE_SQUARE, SHAPE_TRIANGLE,
+                                                      SHAPE_STAR };
+
+enum scene_colour scene_simple_colour(size_t i)
+{
+    return (enum scene_colour)simple_colours[i % SIMPLE_COLOURS];
+}
+
+enum scene_shape scene_simple_shape(size_t i)
+{
+    return (enum scene_shape)simple_shapes[i % SIMPLE_SHAPES];
+}
+
+const uint8_t *scene_colour_rgb(enum scene_colour colour)
+{
+    return palette[colour];
+}
+
+bool scene_is_held_out(enum scene_colour colour, enum scene_place place)
+{
+    for (unsigned i = 0; i < SIMPLE_COLOURS; i++)
+        if (simple_colours[i] == colour) /* 4 and 9 have no common factor: eight different places */
+            return place == 4 * i % PLACES;
+    return false;
+}
+
+void scene_make_simple(struct scene *scene, enum scene_pairs pairs, struct vlm_random *random)
+{
+    *scene = (struct scene){ .layout = LAYOUT_ONE, .width = SIMPLE_SIDE, .height = SIMPLE_SIDE };
+    scene->background[0] = scene->background[1] = COLOUR_WHITE;
+    memcpy(scene->background_rgb[0], palette[COLOUR_WHITE], 3);
+    memcpy(scene->background_rgb[1], palette[COLOUR_WHITE], 3);
+    enum scene_shape shape = scene_simple_shape(vlm_random_below(random, SIMPLE_SHAPES));
+    enum scene_colour colour;
+    enum scene_place place;
+    do {
+        colour = scene_simple_colour(vlm_random_below(random, SIMPLE_COLOURS));
+        place = (enum scene_place)vlm_random_below(random, PLACES);
+    } while (pairs != SCENE_PAIRS_ALL &&
+             scene_is_held_out(colour, place) != (pairs == SCENE_PAIRS_HELD_OUT));
+    add_at_place(scene, shape, colour, SIZE_MEDIUM, place, random);
+    jitter_colour(scene->object_rgb[0], colour, random);
+}
+
 /* --- drawing --- */
 
 struct polygon {

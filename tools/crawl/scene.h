@@ -111,6 +111,23 @@ struct scene {
 };
 
 void scene_make(struct scene *scene, struct vlm_random *random);
+
+/* A scene that a small model learns to describe and to draw within minutes: one medium-sized object of
+ * SIMPLE_SHAPES shapes and SIMPLE_COLOURS colours at one of the nine places of a white square. Each
+ * colour has one place at which it is held out (scene_is_held_out()): scenes of SCENE_PAIRS_TRAINED never show such
+ * a pair, those of SCENE_PAIRS_HELD_OUT show nothing else. */
+enum { SIMPLE_SIDE = 256, SIMPLE_SHAPES = 4, SIMPLE_COLOURS = 8 };
+enum scene_pairs { SCENE_PAIRS_ALL, SCENE_PAIRS_TRAINED, SCENE_PAIRS_HELD_OUT };
+#define SCENE_PAIRS_WORDS "all|trained|held-out"
+void scene_make_simple(struct scene *scene, enum scene_pairs pairs, struct vlm_random *random);
+bool scene_is_held_out(enum scene_colour colour, enum scene_place place);
+
+/* Number i of the colours, or shapes, of simple scenes. */
+enum scene_colour scene_simple_colour(size_t i);
+enum scene_shape scene_simple_shape(size_t i);
+
+/* The middle of a colour's shades, of the background too. */
+const uint8_t *scene_colour_rgb(enum scene_colour colour);
 void scene_draw(const struct scene *scene, uint8_t *rgb);
 
 #endif

@@ -466,3 +466,47 @@ void scene_slug(struct vlm_buffer *out, const struct scene *scene)
     const struct scene_object *object = &scene->object[0];
     vlm_buffer_printf(out, "%s-%s", colour_words[object->colour][0], shape_words[object->shape][0]);
 }
+
+const char *scene_colour_word(enum scene_colour colour)
+{
+    return colour_words[colour][0];
+}
+
+const char *scene_shape_word(enum scene_shape shape)
+{
+    return shape_words[shape][0];
+}
+
+const char *scene_place_words(enum scene_place place)
+{
+    return place_words[place][0];
+}
+
+void scene_plain_words(struct vlm_buffer *out, const struct scene *scene)
+{
+    const struct scene_object *object = &scene->object[0];
+    /* Not "an orange circle": the article would tell the colour before its word does. */
+    vlm_buffer_printf(out, "%s %s %s", colour_words[object->colour][0],
+                      shape_words[object->shape][0], place_words[object->place][0]);
+}
+
+void scene_plain_sentences(struct vlm_buffer *out, const struct scene *scene,
+                           struct vlm_random *random)
+{
+    const struct scene_object *object = &scene->object[0];
+    const char *colour = colour_words[object->colour][0], *shape = shape_words[object->shape][0],
+               *place = place_words[object->place][0];
+    switch (vlm_random_below(random, 3)) {
+    case 0:
+        vlm_buffer_printf(out, "%s %s %s. The %s is %s and %s.", colour, shape, place, shape,
+                          colour, place);
+        break;
+    case 1:
+        vlm_buffer_printf(out, "The %s %s is %s. It is a %s %s.", shape, place, colour, colour,
+                          shape);
+        break;
+    default:
+        vlm_buffer_printf(out, "The %s shape is a %s. The %s is %s %s.", colour, shape, shape,
+                          colour, place);
+    }
+}

@@ -25,6 +25,18 @@ void scene_caption(struct vlm_buffer *out, const struct scene *scene, struct vlm
 /* Three to seven sentences: what is there, where, how large, in front of what. */
 void scene_paragraph(struct vlm_buffer *out, const struct scene *scene, struct vlm_random *random);
 
+/* For simple scenes, always in the same words: "red circle in the upper left corner". */
+void scene_plain_words(struct vlm_buffer *out, const struct scene *scene);
+
+/* Two sentences about it, in one of three forms, so that each fact can be told from the other sentence. */
+void scene_plain_sentences(struct vlm_buffer *out, const struct scene *scene,
+                           struct vlm_random *random);
+
+/* The words of which those are made. */
+const char *scene_colour_word(enum scene_colour colour);
+const char *scene_shape_word(enum scene_shape shape);
+const char *scene_place_words(enum scene_place place);
+
 /* "red-circle": for names of files. */
 void scene_slug(struct vlm_buffer *out, const struct scene *scene);
 
