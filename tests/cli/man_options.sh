@@ -29,9 +29,15 @@ for verb in $(vlm-inspect --help | awk '/^  [a-z]+  / { print $1 }'); do
 done
 compare tools/vlm-export.1 jsonl vlm-export
 compare tools/vlm-make-crawl.1 make vlm-make-crawl
+compare tools/vlm-generate.1 generate vlm-generate
+compare tools/vlm-plot.1 plot vlm-plot
 for verb in $(vlm-vqgan --help | awk '/^  [a-z]+  / { print $1 }'); do
     compare vqgan/vlm-vqgan.1 "$verb" vlm-vqgan "$verb"
 done
 for verb in $(vlm-tokenize --help | awk '/^  [a-z]+  / { print $1 }'); do
     compare tokenize/vlm-tokenize.1 "$verb" vlm-tokenize "$verb"
+done
+compare trainer/vlm-train.1 run vlm-train
+for verb in run eval dump; do
+    compare trainer/vlm-train.1 "$verb" vlm-train "$verb"
 done
