@@ -11,7 +11,7 @@ bin=$(cd "$1" && pwd)
 PATH=$bin:$PATH
 docs=${2:-}
 here=build/learn
-pages=${PAGES:-48000} steps=${STEPS:-6000} asked=${ASKED:-200} drawn=${DRAWN:-64}
+pages=${PAGES:-48000} steps=${STEPS:-12000} asked=${ASKED:-200} drawn=${DRAWN:-64}
 mkdir -p $here
 commands=$here/commands
 : >$commands
