@@ -144,6 +144,12 @@ void vlm_json_member_bool(struct vlm_json *json, const char *key, bool value)
     vlm_json_bool(json, value);
 }
 
+void vlm_json_member_null(struct vlm_json *json, const char *key)
+{
+    vlm_json_key(json, key);
+    vlm_json_null(json);
+}
+
 static void write_members(struct vlm_json *json, json_object *object)
 {
     vlm_json_open(json, '{');

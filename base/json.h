@@ -41,6 +41,7 @@ void vlm_json_member_string(struct vlm_json *json, const char *key, const char *
 void vlm_json_member_number(struct vlm_json *json, const char *key, uint64_t value);
 void vlm_json_member_real(struct vlm_json *json, const char *key, double value);
 void vlm_json_member_bool(struct vlm_json *json, const char *key, bool value);
+void vlm_json_member_null(struct vlm_json *json, const char *key);
 
 /* A parsed value, in the same form as everything else; numbers keep the digits they were read with. Depth is
  * that of the parser, at most 64. */

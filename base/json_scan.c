@@ -284,6 +284,15 @@ static void skip_number(struct vlm_json_scan *in)
     }
 }
 
+const char *vlm_json_scan_digits(struct vlm_json_scan *in, size_t *n)
+{
+    peek(in);
+    char *start = in->at;
+    skip_number(in);
+    *n = in->problem ? 0 : (size_t)(in->at - start);
+    return in->problem ? "" : start;
+}
+
 static void skip_scalar(struct vlm_json_scan *in, char c)
 {
     if (c == '"')

@@ -68,6 +68,9 @@ char vlm_json_scan_peek(struct vlm_json_scan *in);
 /* A whole number from 0 to 2^64 - 1, written without sign, fraction and exponent. */
 uint64_t vlm_json_scan_number(struct vlm_json_scan *in);
 
+/* Any number as it is written, *n characters; "" with the problem. No NUL stands behind it. */
+const char *vlm_json_scan_digits(struct vlm_json_scan *in, size_t *n);
+
 /* Passes over a value of any kind. */
 void vlm_json_scan_skip(struct vlm_json_scan *in);
 

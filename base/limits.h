@@ -92,6 +92,15 @@
 /* Shard sets that are learned from */
 #define VLM_TOMBSTONES_MAX (256 * VLM_MIB) /* bytes of a deleted.jsonl */
 
+/* Requests to the server */
+#define VLM_REQUEST_LINE_MAX    (8 * VLM_KIB)  /* method, target, version */
+#define VLM_REQUEST_HEAD_MAX    (32 * VLM_KIB) /* all fields, with their line ends */
+#define VLM_REQUEST_FIELDS_MAX  100
+#define VLM_REQUEST_QUERY_MAX   64            /* parameters of a query */
+#define VLM_REQUEST_CHUNK_LINE  256           /* bytes of the line before a chunk */
+#define VLM_REQUEST_CHUNK_EXTRA (4 * VLM_KIB) /* of extensions of all chunks; of all trailers */
+#define VLM_REQUEST_ID_MAX      64
+
 /* Unigram */
 #define VLM_UNIGRAM_PIECE_MAX 512     /* bytes of a piece: as many steps a byte of text may take */
 #define VLM_UNIGRAM_NODES_MAX 4194304 /* distinct beginnings of pieces */

@@ -19,6 +19,13 @@ double vlm_now(void)
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
 }
 
+struct timeval vlm_timeval(double seconds)
+{
+    const time_t whole = (time_t)seconds;
+    return (struct timeval){ .tv_sec = whole,
+                             .tv_usec = (suseconds_t)((seconds - (double)whole) * 1e6) };
+}
+
 void vlm_progress_init(struct vlm_progress *progress, int mode, bool quiet)
 {
     enum vlm_progress_mode resolved = quiet ? VLM_PROGRESS_NONE : (enum vlm_progress_mode)mode;

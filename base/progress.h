@@ -17,6 +17,8 @@
 
 #include "base/vlm.h"
 
+#include <sys/time.h>
+
 /* In the order of VLM_PROGRESS_WORDS, for VLM_OPTION_CHOICE. */
 enum vlm_progress_mode {
     VLM_PROGRESS_AUTO, /* bar on a terminal, plain otherwise */
@@ -46,6 +48,9 @@ void vlm_progress_end(struct vlm_progress *progress);
 
 /* Seconds of a clock that only goes forward, and does not when the system's time is set. */
 double vlm_now(void);
+
+/* Seconds, not negative, for timers and sockets, which take them so. */
+struct timeval vlm_timeval(double seconds);
 
 /* Seconds since init. */
 double vlm_progress_seconds(const struct vlm_progress *progress);

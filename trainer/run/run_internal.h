@@ -66,10 +66,6 @@ VLM_MUST_CHECK int vlm_train_plan_resolve(struct vlm_train_plan *plan, struct vl
 struct vlm_loader_options vlm_train_plan_loader(const struct vlm_train_plan *plan,
                                                 enum vlm_split split, uint64_t documents_max);
 
-/* Bytes of memory that this process could take now: what the system says is available, and what is left of
- * the limits of its control groups. */
-size_t vlm_memory_available(void);
-
 /* VLM_EUSAGE: --output is in a shard set, or has files that are no run's and that a run would replace: output.c. */
 VLM_MUST_CHECK int vlm_train_output_check(const struct vlm_train_run_options *options,
                                           struct vlm_err *err);

@@ -6,6 +6,7 @@
 
 #include "trainer/run/run_internal.h"
 
+#include "base/available.h"
 #include "base/word_list.h"
 
 #include <math.h>

@@ -1,8 +1,7 @@
-/* available.c - how much memory a run may take: asked of the system before anything is allocated. */
+/* available.c - how much memory a program may take: asked of the system before anything is allocated. */
 #include "base/vlm.h"
 
-#include "trainer/run/run_internal.h"
-
+#include "base/available.h"
 #include "base/file.h"
 #include "base/limits.h"
 
