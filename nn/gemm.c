@@ -103,13 +103,19 @@ static size_t chunk_rows(size_t rows, size_t tile, size_t width, size_t panel)
     return fits >= rows ? rows : round_up(parts(rows, parts(rows, fits)), tile);
 }
 
+/* OpenBLAS knows nothing of integers. */
+static bool uses_blas(const struct vlm_engine *engine, const struct vlm_gemm *job)
+{
+    return engine->backend == VLM_GEMM_OPENBLAS && job->precision == VLM_F32 && !job->b.integers;
+}
+
 static struct plan make_plan(const struct vlm_engine *engine, const struct vlm_gemm *job)
 {
     const struct vlm_gemm_kernels *kernels = engine->kernels->gemm;
     struct plan plan = { .kernels = kernels,
                          .bf16 = job->precision == VLM_BF16,
                          .a_width = kernels->mr };
-    plan.blas = engine->backend == VLM_GEMM_OPENBLAS && !plan.bf16;
+    plan.blas = uses_blas(engine, job);
     if (plan.blas) {
         plan.tile_m = VLM_MIN(job->m, (size_t)BLAS_M);
         plan.tile_n = VLM_MIN(job->n, (size_t)BLAS_N);
@@ -155,7 +161,9 @@ static void pack_panel(const struct vlm_gemm_kernels *kernels, bool bf16, void *
                        const struct vlm_operand *x, size_t i, size_t rows, size_t p, size_t k)
 {
     size_t at = i * x->row + p * x->col;
-    if (x->bits)
+    if (x->integers)
+        kernels->pack_int8(panel, width, x->integers + at, rows, k, x->row);
+    else if (x->bits)
         kernels->pack_bits(panel, width, x->bits + at, rows, k, x->row, x->col);
     else if (bf16)
         kernels->pack_bf16(panel, width, x->f32 + at, rows, k, x->row, x->col);
@@ -239,6 +247,8 @@ static void end_tile(const struct tiles *tiles, const struct tile *tile)
     for (size_t r = 0; r < tile->m; r++) {
         float *u = tile->c + r * tile->c_row;
         size_t at = (tile->i + r) * job->n + tile->j;
+        if (job->b.scales)
+            kernels->multiply_row(u, job->b.scales + tile->j, tile->n);
         if (job->bias)
             kernels->add_row(u, job->bias + tile->j, tile->n);
         if (job->before)
@@ -305,12 +315,17 @@ static void stream_tile(const struct tiles *tiles, const struct tile *tile)
         .a = tiles->a,
         .a_width = tiles->plan->a_width,
         .a_step = tiles->plan->a_panel,
-        .b_row = job->b.row * (job->b.bits ? sizeof(*job->b.bits) : sizeof(*job->b.f32)),
+        .b_row = job->b.row * (job->b.integers ? sizeof(*job->b.integers)
+                               : job->b.bits   ? sizeof(*job->b.bits)
+                                               : sizeof(*job->b.f32)),
         .c = tile->c,
         .c_row = tile->c_row,
         .accumulate = job->accumulate,
     };
-    if (job->b.bits) {
+    if (job->b.integers) {
+        stream.b = job->b.integers + first;
+        kernels->stream_int8(&stream);
+    } else if (job->b.bits) {
         stream.b = job->b.bits + first;
         kernels->stream_bits(&stream);
     } else {
@@ -396,10 +411,11 @@ static void compute_tile(void *argument, size_t task, size_t worker)
 static void check(const struct vlm_engine *engine, const struct vlm_gemm *job)
 {
     bool bf16 = job->precision == VLM_BF16;
-    bool blas = engine->backend == VLM_GEMM_OPENBLAS && !bf16;
+    bool blas = uses_blas(engine, job);
+    VLM_BUG_IF(job->a.integers || (job->b.integers && (bf16 || job->b.col != 1)));
     VLM_BUG_IF(!bf16 && (job->a.bits || job->b.bits));
     VLM_BUG_IF(job->accumulate && (job->bias || job->before || job->activation != VLM_LINEAR ||
-                                   job->residual || job->c_bits));
+                                   job->residual || job->c_bits || job->b.scales));
     VLM_BUG_IF(job->a.row != 1 && job->a.col != 1);
     VLM_BUG_IF(!job->b.packed && job->b.row != 1 && job->b.col != 1);
     VLM_BUG_IF(blas && (job->k > INT_MAX || job->c_row > INT_MAX || job->a.row > INT_MAX ||
@@ -474,7 +490,8 @@ void vlm_gemm_pack_b(const struct vlm_engine *engine, void *packed, const struct
         float *to = packed;
         for (size_t i = 0; i < n; i++)
             for (size_t p = 0; p < k; p++)
-                to[i * k + p] = b->f32[i * b->row + p * b->col];
+                to[i * k + p] = b->integers ? (float)b->integers[i * b->row + p]
+                                            : b->f32[i * b->row + p * b->col];
         return;
     }
     struct packing_pair pair = { .first = { .kernels = kernels,

@@ -20,10 +20,12 @@
 #include "nn/tensor.h"
 
 struct vlm_operand {
-    const float *f32;     /* x(i, p) = f32[i * row + p * col], or */
-    const uint16_t *bits; /* bf16, the same way; products in bf16 only */
-    const void *packed;   /* B only: made by vlm_gemm_pack_b() for the same n, k and precision */
-    size_t row, col;      /* one of them is 1 */
+    const float *f32;       /* x(i, p) = f32[i * row + p * col], or */
+    const uint16_t *bits;   /* bf16, the same way; products in bf16 only */
+    const int8_t *integers; /* B only, col 1: integers, which fp32 products take as they are */
+    const float *scales;    /* [n] of B: each column of C is multiplied by its scale, or NULL */
+    const void *packed;     /* B only: made by vlm_gemm_pack_b() for the same n, k and precision */
+    size_t row, col;        /* one of them is 1 */
 };
 
 struct vlm_gemm {
@@ -34,7 +36,8 @@ struct vlm_gemm {
     enum vlm_dtype precision; /* of the operands */
     bool accumulate;          /* add to C; not together with what follows */
 
-    /* Done to each tile while it is in the cache: u = A B^T + bias; before = u; c = act(u) + residual */
+    /* Done to each tile while it is in the cache: u = scales A B^T + bias; before = u;
+     * c = act(u) + residual */
     const float *bias; /* [n] or NULL */
     float *before;     /* [m, n] dense, or NULL: u, for the backward pass of the activation */
     enum vlm_activation activation;

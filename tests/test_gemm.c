@@ -28,7 +28,7 @@ static uint16_t rounded(float x)
 
 /* ---- one product, all that can be asked of it ---- */
 
-enum operand_kind { FLOATS, BITS };
+enum operand_kind { FLOATS, BITS, INTEGERS /* B only, its rows of k, with scales */ };
 
 struct product {
     size_t m, n, k;
@@ -48,22 +48,36 @@ struct result {
     uint16_t *bits;
 };
 
-struct source { /* an operand with both forms of its numbers */
+struct source { /* an operand with all forms of its numbers */
     float *f32;
     uint16_t *bits;
+    int8_t *integers;
+    float *scales; /* [rows]; 0 is among them */
 };
 
 static struct source make_source(size_t rows, size_t k, bool by_row, size_t first, uint64_t seed)
 {
-    struct source s = { malloc((rows * k + 1) * sizeof(float)), malloc((rows * k + 1) * 2) };
-    assert_true(s.f32 && s.bits);
+    struct source s = { malloc((rows * k + 1) * sizeof(float)), malloc((rows * k + 1) * 2),
+                        malloc(rows * k + 1), malloc((rows + 1) * sizeof(float)) };
+    assert_true(s.f32 && s.bits && s.integers && s.scales);
+    for (size_t i = 0; i < rows; i++)
+        s.scales[i] = (float)(i % 5) / 254;
     for (size_t i = 0; i < rows; i++)
         for (size_t p = 0; p < k; p++) {
             size_t at = by_row ? p * rows + i : i * k + p;
             s.f32[at] = nn_random(seed, (first + i) * k + p);
             s.bits[at] = rounded(s.f32[at]);
+            s.integers[at] = (int8_t)(127 * s.f32[at]);
         }
     return s;
+}
+
+static void free_source(struct source *s)
+{
+    free(s->f32);
+    free(s->bits);
+    free(s->integers);
+    free(s->scales);
 }
 
 static struct vlm_operand operand(const struct source *s, size_t rows, size_t k, bool by_row,
@@ -72,15 +86,19 @@ static struct vlm_operand operand(const struct source *s, size_t rows, size_t k,
     struct vlm_operand x = { .row = by_row ? 1 : k, .col = by_row ? rows : 1 };
     if (form == BITS)
         x.bits = s->bits;
+    else if (form == INTEGERS)
+        x.integers = s->integers, x.scales = s->scales;
     else
         x.f32 = s->f32;
     return x;
 }
 
 static double element(const struct source *s, size_t rows, size_t k, bool by_row, size_t i,
-                      size_t p, enum vlm_dtype precision)
+                      size_t p, enum vlm_dtype precision, enum operand_kind form)
 {
     size_t at = by_row ? p * rows + i : i * k + p;
+    if (form == INTEGERS)
+        return (double)s->scales[i] * s->integers[at];
     return (double)(precision == VLM_BF16 ? widened(s->bits[at]) : s->f32[at]);
 }
 
@@ -104,8 +122,8 @@ static void compare(const struct product *p, const struct source *a, const struc
             size_t at = i * p->n + j;
             double u = p->accumulate ? (double)sides->c[at] : 0;
             for (size_t q = 0; q < p->k; q++)
-                u += element(a, p->m, p->k, p->a_by_row, i, q, p->precision) *
-                     element(b, p->n, p->k, p->b_by_row, j, q, p->precision);
+                u += element(a, p->m, p->k, p->a_by_row, i, q, p->precision, p->a_kind) *
+                     element(b, p->n, p->k, p->b_by_row, j, q, p->precision, p->b_kind);
             u += p->bias ? (double)sides->bias[j] : 0;
             double y = activated(p->activation, u);
             y += p->residual ? (double)sides->residual[at] : 0;
@@ -167,7 +185,7 @@ static struct result run(const struct product *p, const char *kernels, bool chec
         packed = aligned_alloc(64, (size + 64) / 64 * 64);
         assert_non_null(packed);
         vlm_gemm_pack_b(&nn.engine, packed, &job.b, p->n, p->k, p->precision);
-        job.b = (struct vlm_operand){ .packed = packed };
+        job.b = (struct vlm_operand){ .packed = packed, .scales = job.b.scales };
     }
     size_t size = vlm_gemm_scratch(&nn.engine, &job);
     char *scratch = aligned_alloc(64, (size + 64) / 64 * 64);
@@ -181,10 +199,8 @@ static struct result run(const struct product *p, const char *kernels, bool chec
     free(sides.bias);
     free(sides.residual);
     free(sides.c);
-    free(a.f32);
-    free(a.bits);
-    free(b.f32);
-    free(b.bits);
+    free_source(&a);
+    free_source(&b);
     vlm_engine_release(&nn.engine);
     return r;
 }
@@ -238,6 +254,8 @@ static void products_equal_a_plain_loop(void **state)
                 p.c_bits = bits & 2048 && !p.in_place;
                 p.activation = bits & 128 ? VLM_RELU : VLM_LINEAR;
             }
+            if (p.precision == VLM_F32 && !p.b_by_row && !p.accumulate && bits & 128)
+                p.b_kind = INTEGERS;
             check_product(&p, kind[t]);
         }
     }
@@ -251,14 +269,15 @@ static void large_products_equal_a_plain_loop(void **state)
                                        { 200, 40, 530 }, { 397, 290, 70 }, { 500, 513, 17 },
                                        { 2, 3, 40000 },  { 40, 40, 20001 } };
     for (size_t i = 0; i < VLM_COUNTOF(shape); i++)
-        for (unsigned j = 0; j < 4; j++) {
+        for (unsigned j = 0; j < 6; j++) {
             struct product p = { .m = shape[i][0],
                                  .n = shape[i][1],
                                  .k = shape[i][2],
-                                 .precision = j & 1 ? VLM_BF16 : VLM_F32,
+                                 .precision = j < 4 && j & 1 ? VLM_BF16 : VLM_F32,
+                                 .b_kind = j < 4 ? FLOATS : INTEGERS,
                                  .packed = j & 2,
                                  .a_by_row = i & 1,
-                                 .b_by_row = i & 2,
+                                 .b_by_row = j < 4 && i & 2,
                                  .bias = true,
                                  .residual = true,
                                  .threads = 2 };
@@ -273,11 +292,11 @@ static void bits_do_not_depend_on_threads_or_packing(void **state)
     static const size_t shape[][3] = { { 1, 333, 129 },  { 7, 100, 515 },   { 24, 65, 64 },
                                        { 25, 200, 301 }, { 130, 270, 530 }, { 700, 130, 70 } };
     for (size_t t = 0; t < VLM_COUNTOF(kind); t++)
-        for (size_t i = 0; i < 2 * VLM_COUNTOF(shape) && vlm_kernels_named(kind[t]); i++) {
-            const size_t *s = shape[i / 2];
-            struct product p = {
-                .m = s[0], .n = s[1], .k = s[2], .precision = i & 1, .threads = 1
-            };
+        for (size_t i = 0; i < 3 * VLM_COUNTOF(shape) && vlm_kernels_named(kind[t]); i++) {
+            const size_t *s = shape[i / 3];
+            struct product p = { .m = s[0], .n = s[1], .k = s[2], .threads = 1 };
+            p.precision = i % 3 == 1 ? VLM_BF16 : VLM_F32;
+            p.b_kind = i % 3 == 2 ? INTEGERS : FLOATS;
             struct result expected = run(&p, kind[t], false);
             static const size_t threads[] = { 1, 2, 3, 7 };
             for (size_t j = 0; j < 2 * VLM_COUNTOF(threads); j++) {
@@ -297,10 +316,10 @@ static void bits_of_a_row_do_not_depend_on_other_rows(void **state)
     (void)state;
     static const size_t rows[] = { 1, 2, 3, 4, 5, 8, 9, 12, 13, 17, 24, 25, 36, 100 };
     for (size_t t = 0; t < VLM_COUNTOF(kind); t++)
-        for (unsigned precision = 0; precision < 4 && vlm_kernels_named(kind[t]); precision++) {
+        for (unsigned form = 0; form < 4 && vlm_kernels_named(kind[t]); form++) {
             struct product p = { .m = 150, .n = 75, .k = 1037, .threads = 2 };
-            p.precision = precision & 1 ? VLM_BF16 : VLM_F32;
-            p.b_kind = precision == 3 ? BITS : FLOATS;
+            p.precision = form & 1 ? VLM_BF16 : VLM_F32;
+            p.b_kind = form == 3 ? BITS : form == 2 ? INTEGERS : FLOATS;
             struct result all = run(&p, kind[t], false);
             for (size_t i = 0; i < VLM_COUNTOF(rows); i++) {
                 p.m = rows[i];

@@ -68,6 +68,13 @@ static void gemm_add_row(float *y, const float *x, size_t n)
     vec_store_n(y, vec_load_n(y, n) + vec_load_n(x, n), n);
 }
 
+static void gemm_multiply_row(float *y, const float *x, size_t n)
+{
+    for (; n >= LANES; n -= LANES, x += LANES, y += LANES)
+        vec_store(y, vec_load(y) * vec_load(x));
+    vec_store_n(y, vec_load_n(y, n) * vec_load_n(x, n), n);
+}
+
 /* ---- packing ---- */
 
 /* A 4 x 4 transposition inside each 16 bytes. */
@@ -100,7 +107,7 @@ VLM_INLINE void transpose_pieces(vec v[4])
 }
 
 /* v[j] = unit j of each of LANES rows that are `step` bytes apart; zeros where rows are missing. A unit
- * is 32 bits: a float, or two bf16 that follow each other in k. */
+ * is 32 bits: a float, or two bf16 or four integers that follow each other in k. */
 VLM_INLINE void load_square(vec v[LANES], const char *x, size_t step, size_t rows)
 {
     vec r[LANES];
@@ -146,6 +153,7 @@ enum packing {
     KEEP_PAIRS,  /* pairs into a bf16 panel of pairs */
     ROUND,       /* floats into a bf16 panel */
     WIDEN,       /* pairs into a bf16 panel of floats */
+    INTEGERS,    /* four integers into an fp32 panel */
 };
 
 #if defined(__AVX512BF16__)
@@ -162,17 +170,19 @@ VLM_INLINE vec round_to_pairs(vec even, vec odd)
 /* Numbers of k in one unit, and in one step of the panel made of it. */
 VLM_INLINE size_t unit_numbers(enum packing packing)
 {
-    return packing == KEEP_FLOATS || packing == ROUND ? 1 : 2;
+    return packing == INTEGERS ? 4 : packing == KEEP_FLOATS || packing == ROUND ? 1 : 2;
 }
 
 VLM_INLINE size_t step_numbers(enum packing packing)
 {
-    return packing == KEEP_FLOATS || packing == WIDEN ? 1 : BF16_PAIR;
+    return packing == KEEP_FLOATS || packing == WIDEN || packing == INTEGERS ? 1 : BF16_PAIR;
 }
 
 /* Step j of the panel, from loaded units. */
 VLM_INLINE vec step_of(const vec v[LANES], size_t j, enum packing packing)
 {
+    if (packing == INTEGERS)
+        return vec_of_integers((ivec)((uvec)v[j / 4] << (24 - 8 * (j % 4))) >> 24);
     if (packing == WIDEN)
         return j % 2 ? (vec)((uvec)v[j / 2] & 0xffff0000) : (vec)((uvec)v[j / 2] << 16);
     if (packing != ROUND)
@@ -203,6 +213,15 @@ VLM_INLINE void pack_lanes(float *panel, size_t width, const char *x, size_t ste
     vec v[LANES];
     for (; k >= whole; k -= whole, x += sizeof(vec), panel += steps * width) {
         load_square(v, x, step, rows);
+        /* Integers make so many steps that unrolling them all would only be long code. */
+        if (packing == INTEGERS) {
+#pragma GCC unroll 1
+            for (size_t j = 0; j < LANES; j++)
+#pragma GCC unroll 4
+                for (size_t i = 0; i < 4; i++)
+                    store_lanes(panel + (4 * j + i) * width, step_of(v + j, i, packing), lanes);
+            continue;
+        }
 #pragma GCC unroll 32
         for (size_t j = 0; j < steps; j++)
             store_lanes(panel + j * width, step_of(v, j, packing), lanes);
@@ -320,6 +339,12 @@ static void pack_bits(void *panel, size_t width, const uint16_t *x, size_t rows,
         bf16_by_row(panel, MR, NULL, x, MR, k, col);
     else
         bf16_by_row(panel, width, NULL, x, rows, k, col);
+}
+
+static void pack_int8(float *panel, size_t width, const int8_t *x, size_t rows, size_t k,
+                      size_t row)
+{
+    pack_by_k(panel, width, x, rows, k, row, INTEGERS);
 }
 
 /* ---- multiplication ---- */
@@ -462,10 +487,24 @@ VLM_INLINE struct ahead ahead_of(const char *x, size_t step, size_t rows, size_t
 
 VLM_INLINE void ask_ahead(struct ahead *ahead, size_t rows)
 {
-#pragma GCC unroll 16
+#pragma GCC unroll 32
     for (size_t i = 0; i < rows; i++)
         __builtin_prefetch(ahead->at + i * ahead->line, 0, 2);
     ahead->at += ahead->square;
+}
+
+/* n steps of the panel of A, from unit v[0] on. */
+VLM_INLINE void add_steps(vec sum[], size_t rows, const float *a, size_t width, const vec *v,
+                          size_t n, enum packing packing)
+{
+    const bool pairs = packing != KEEP_FLOATS && packing != INTEGERS && BF16_PAIR == 2;
+#pragma GCC unroll 32
+    for (size_t p = 0; p < n; p++) {
+        vec b = step_of(v, p, packing);
+#pragma GCC unroll 8
+        for (size_t r = 0; r < rows; r++)
+            sum[r] = gemm_multiply_add(vec_all(a[p * width + r]), b, sum[r], pairs);
+    }
 }
 
 /* `rows` rows of a panel of A, a constant where this is called, times LANES rows of B, of which the
@@ -476,7 +515,7 @@ VLM_INLINE void stream_lanes(const struct vlm_gemm_stream *stream, const float *
 {
     const size_t bytes = sizeof(float) / unit_numbers(packing);
     const size_t whole = LANES * unit_numbers(packing), steps = whole / step_numbers(packing);
-    const bool pairs = packing != KEEP_FLOATS && BF16_PAIR == 2;
+    const bool pairs = packing != KEEP_FLOATS && packing != INTEGERS && BF16_PAIR == 2;
     size_t k = stream->k, width = rows == 1 ? stream->a_width : rows;
     struct ahead ahead = ahead_of(x, stream->b_row, here, k * bytes);
     vec sum[STREAM_ROWS], v[LANES];
@@ -487,13 +526,13 @@ VLM_INLINE void stream_lanes(const struct vlm_gemm_stream *stream, const float *
     for (; k >= whole; k -= whole, x += sizeof(vec), a += steps * width) {
         load_square(v, x, stream->b_row, here);
         ask_ahead(&ahead, here);
-#pragma GCC unroll 32
-        for (size_t p = 0; p < steps; p++) {
-            vec b = step_of(v, p, packing);
-#pragma GCC unroll 8
-            for (size_t r = 0; r < rows; r++)
-                sum[r] = gemm_multiply_add(vec_all(a[p * width + r]), b, sum[r], pairs);
+        if (packing == INTEGERS) {
+#pragma GCC unroll 1
+            for (size_t j = 0; j < LANES; j++)
+                add_steps(sum, rows, a + 4 * j * width, width, v + j, 4, packing);
+            continue;
         }
+        add_steps(sum, rows, a, width, v, steps, packing);
     }
     if (k)
         load_end(v, x, stream->b_row, here, k * bytes);
@@ -521,11 +560,54 @@ VLM_INLINE void stream_panels(const struct vlm_gemm_stream *stream, size_t rows,
                 LANES, rows, VLM_MIN(stream->m - i, rows), packing);
 }
 
+/* One row of A times 2 LANES rows of integers: two chains of sums, since one alone would wait for its additions longer
+ * than memory takes for the integers of the next. */
+VLM_INLINE void stream_two(const struct vlm_gemm_stream *stream, float *c, const char *x)
+{
+    const size_t whole = 4 * LANES, row = stream->b_row;
+    const float *a = stream->a;
+    size_t k = stream->k;
+    struct ahead ahead = ahead_of(x, row, 2 * LANES, k);
+    vec sum[2], v[2][LANES];
+    for (size_t g = 0; g < 2; g++)
+        sum[g] = stream->accumulate ? vec_load(c + g * LANES) : vec_zero();
+    for (; k >= whole; k -= whole, x += sizeof(vec), a += whole) {
+        load_square(v[0], x, row, LANES);
+        load_square(v[1], x + LANES * row, row, LANES);
+        ask_ahead(&ahead, 2 * LANES);
+#pragma GCC unroll 1
+        for (size_t j = 0; j < LANES; j++)
+#pragma GCC unroll 4
+            for (size_t p = 0; p < 4; p++)
+#pragma GCC unroll 2
+                for (size_t g = 0; g < 2; g++)
+                    sum[g] = vec_fma(vec_all(a[4 * j + p]), step_of(v[g] + j, p, INTEGERS), sum[g]);
+    }
+    for (size_t g = 0; k && g < 2; g++)
+        load_end(v[g], x + g * LANES * row, row, LANES, k);
+    for (size_t p = 0; p < k; p++)
+        for (size_t g = 0; g < 2; g++)
+            sum[g] = vec_fma(vec_all(a[p]), step_of(v[g], p, INTEGERS), sum[g]);
+    for (size_t g = 0; g < 2; g++)
+        vec_store(c + g * LANES, sum[g]);
+}
+
+/* One row of A: the columns go in pairs of groups, what is left behind them in ones. */
+VLM_INLINE void stream_one(const struct vlm_gemm_stream *stream, enum packing packing)
+{
+    size_t j = 0;
+    for (; packing == INTEGERS && j + 2 * LANES <= stream->n; j += 2 * LANES)
+        stream_two(stream, stream->c + j, (const char *)stream->b + j * stream->b_row);
+    for (; j + LANES <= stream->n; j += LANES)
+        stream_lanes(stream, stream->a, stream->c + j, (const char *)stream->b + j * stream->b_row,
+                     LANES, 1, 1, packing);
+}
+
 VLM_INLINE void stream_of(const struct vlm_gemm_stream *stream, enum packing packing)
 {
     switch (stream->a_width) {
     case 1:
-        stream_panels(stream, 1, packing);
+        stream_one(stream, packing);
         break;
     case 2:
         stream_panels(stream, 2, packing);
@@ -560,6 +642,11 @@ static void stream_bf16(const struct vlm_gemm_stream *stream)
 static void stream_bits(const struct vlm_gemm_stream *stream)
 {
     stream_of(stream, BF16_PAIR == 2 ? KEEP_PAIRS : WIDEN);
+}
+
+static void stream_int8(const struct vlm_gemm_stream *stream)
+{
+    stream_of(stream, INTEGERS);
 }
 
 /* ---- the most that is possible ---- */
@@ -616,13 +703,16 @@ static const struct vlm_gemm_kernels gemm_kernels = {
     .pack_f32 = pack_f32,
     .pack_bf16 = pack_bf16,
     .pack_bits = pack_bits,
+    .pack_int8 = pack_int8,
     .block_f32 = block_f32,
     .block_bf16 = block_bf16,
     .stream_rows = STREAM_ROWS,
     .stream_f32 = stream_f32,
     .stream_bf16 = stream_bf16,
     .stream_bits = stream_bits,
+    .stream_int8 = stream_int8,
     .add_row = gemm_add_row,
+    .multiply_row = gemm_multiply_row,
     .round_bf16 = round_bf16,
     .widen_bf16 = widen_bf16,
     .spin_f32 = spin_f32,

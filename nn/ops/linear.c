@@ -21,6 +21,8 @@ static struct vlm_operand operand(const struct vlm_tensor *t, size_t row, size_t
     struct vlm_operand o = { .row = row, .col = col };
     if (t->dtype == VLM_BF16)
         o.bits = t->bits;
+    else if (t->dtype == VLM_INT8)
+        o.integers = t->integers, o.scales = t->scales;
     else
         o.f32 = t->data;
     return o;
@@ -140,7 +142,9 @@ struct vlm_tensor *vlm_linear(struct vlm_tape *tape, struct vlm_tensor *x,
 {
     struct vlm_tensor *w = linear->weight, *b = linear->bias, *residual = linear->residual;
     size_t rows = vlm_tensor_rows(x), in = vlm_tensor_cols(x), out = w->shape[0];
-    VLM_BUG_IF(w->rank != 2 || w->shape[1] != in || w->dtype != VLM_F32);
+    VLM_BUG_IF(w->rank != 2 || w->shape[1] != in || (w->dtype != VLM_F32 && w->needs_grad));
+    VLM_BUG_IF(w->dtype == VLM_BF16 && tape->precision != VLM_BF16);
+    VLM_BUG_IF(w->dtype == VLM_INT8 && tape->precision != VLM_F32);
     VLM_BUG_IF(b && vlm_tensor_count(b) != out);
     VLM_BUG_IF(residual && vlm_tensor_count(residual) != rows * out);
 

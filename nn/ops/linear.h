@@ -13,8 +13,10 @@
 #include "nn/tape.h"
 
 struct vlm_linear {
-    struct vlm_tensor *weight;      /* [out, in] */
-    struct vlm_tensor *bias;        /* [out] or NULL */
+    struct vlm_tensor
+        *weight;             /* [out, in]; bf16 on a tape of that precision and int8 on one of fp32
+                                       are weights of inference: no gradient goes through them */
+    struct vlm_tensor *bias; /* [out] or NULL */
     enum vlm_activation activation; /* VLM_LINEAR: none */
     struct vlm_tensor *residual;    /* [rows, out] or NULL: added last */
     enum vlm_dtype result;          /* VLM_BF16: only products will read it; then it is rounded at

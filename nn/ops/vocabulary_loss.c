@@ -105,9 +105,26 @@ static struct vlm_gemm forward_job(const struct work *w, size_t m, size_t block)
         job.a.bits = w->x_chunk;
     else
         job.a.f32 = w->x_chunk;
+    if (w->options->weight->dtype == VLM_INT8)
+        job.b.scales = w->options->weight->scales + block * LOSS_COLS;
     if (w->options->bias)
         job.bias = w->options->bias->data + block * LOSS_COLS;
     return job;
+}
+
+/* The rows of W of a block. */
+static struct vlm_operand weight_operand(const struct work *w, size_t block)
+{
+    const struct vlm_tensor *weight = w->options->weight;
+    const size_t at = block * LOSS_COLS * w->d;
+    struct vlm_operand b = { .row = w->d, .col = 1 };
+    if (weight->dtype == VLM_BF16)
+        b.bits = weight->bits + at;
+    else if (weight->dtype == VLM_INT8)
+        b.integers = weight->integers + at;
+    else
+        b.f32 = weight->data + at;
+    return b;
 }
 
 /* dz as an operand. */
@@ -269,8 +286,7 @@ static void softmax_of_chunk(struct work *w, bool pack)
     for (size_t block = 0; block < w->blocks; block++) {
         struct vlm_gemm gemm = forward_job(w, w->n_chunk, block);
         if (pack) {
-            const float *weight = w->options->weight->data + block * LOSS_COLS * w->d;
-            struct vlm_operand b = { .f32 = weight, .row = w->d, .col = 1 };
+            struct vlm_operand b = weight_operand(w, block);
             vlm_gemm_pack_b(engine, (void *)(uintptr_t)gemm.b.packed, &b, gemm.n, gemm.k,
                             gemm.precision);
         }
@@ -505,7 +521,10 @@ struct vlm_tensor *vlm_vocabulary_loss(struct vlm_tape *tape, struct vlm_tensor 
 {
     struct vlm_tensor *weight = options->weight, *bias = options->bias;
     size_t rows = vlm_tensor_rows(x), d = vlm_tensor_cols(x), vocabulary = weight->shape[0];
-    VLM_BUG_IF(weight->rank != 2 || weight->shape[1] != d || weight->dtype != VLM_F32);
+    VLM_BUG_IF(weight->rank != 2 || weight->shape[1] != d);
+    VLM_BUG_IF(weight->dtype != VLM_F32 && vlm_tape_records(tape));
+    VLM_BUG_IF(weight->dtype == VLM_BF16 && tape->precision != VLM_BF16);
+    VLM_BUG_IF(weight->dtype == VLM_INT8 && tape->precision != VLM_F32);
     VLM_BUG_IF(bias && vlm_tensor_count(bias) != vocabulary);
     VLM_BUG_IF(x->dtype == VLM_BF16 && tape->precision != VLM_BF16);
     VLM_BUG_IF(rows > UINT32_MAX || !(options->smoothing >= 0 && options->smoothing < 1));

@@ -32,7 +32,7 @@
 #define VLM_IGNORE UINT32_MAX /* a target that does not count */
 
 struct vlm_vocabulary_loss {
-    struct vlm_tensor *weight; /* [V, d], fp32 */
+    struct vlm_tensor *weight; /* [V, d], fp32; or, where nothing is recorded, as in vlm_linear() */
     struct vlm_tensor *bias;   /* [V] or NULL */
     const uint32_t *targets;   /* [R]: below V, or VLM_IGNORE */
     const float *weights;      /* [R], or NULL: 1 each */
