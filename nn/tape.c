@@ -167,6 +167,8 @@ void *vlm_record(struct vlm_tape *tape, size_t size, vlm_backward_fn backward,
 {
     tape->ops++;
     out->needs_grad = needs_grad;
+    if (tape->stop && atomic_load(tape->stop))
+        vlm_tape_fail(tape, VLM_ESTOPPED, "nobody wants the result any more");
     if ((tape->flags & VLM_TAPE_CHECK_FINITE) && vlm_tape_runs(tape) && out->dtype == VLM_F32)
         check_finite(tape, "result", out, out->data);
     if (!needs_grad || !vlm_tape_records(tape))

@@ -51,6 +51,8 @@
 #include "nn/memory.h"
 #include "nn/tensor.h"
 
+#include <stdatomic.h>
+
 struct vlm_tape;
 struct vlm_node;
 
@@ -91,6 +93,9 @@ struct vlm_tape {
                      a convolution by its definition; counted in a dry run too */
     bool failed;
     struct vlm_err err;
+    /* NULL, or what another thread sets when nobody wants the result any more: the op that is running is the
+     * last, and the tape fails with VLM_ESTOPPED. Set after vlm_tape_init(); a reset keeps it. */
+    const atomic_bool *stop;
 };
 
 VLM_MUST_CHECK int vlm_tape_init(struct vlm_tape *tape, const struct vlm_engine *engine,

@@ -646,12 +646,73 @@ static void gif_damage_is_refused(void **state)
                      VLM_IMAGE_TOO_LARGE_PIXELS);
 }
 
+/* Transparency */
+
+static int png_transparency(const struct png_kind *kind, uint32_t x, uint32_t y)
+{
+    const unsigned samples = samples_of(kind->colour);
+    if (kind->colour == 3) {
+        const unsigned index = stored_sample(kind->depth, x, y, 0);
+        return index < 50 ? 255 - (int)index * 5 : 0;
+    }
+    return samples % 2
+               ? 0
+               : 255 - (int)in_8_bits(kind->depth, stored_sample(kind->depth, x, y, samples - 1));
+}
+
+/* Whatever the colours are: how transparent a pixel is, or that a format has nothing of the kind. */
+static void transparency_is_what_opacity_leaves(void **state)
+{
+    (void)state;
+    const struct vlm_image_options options = { .transparency = true };
+    struct vlm_buffer file = { 0 };
+    struct vlm_arena arena;
+    vlm_arena_init(&arena, FIXTURE_ARENA);
+    for (size_t k = 0; k < 2 * VLM_COUNTOF(png_kinds); k++) {
+        const struct png_kind *kind = &png_kinds[k / 2];
+        vlm_buffer_reset(&file);
+        make_png(&file, kind, k % 2);
+        struct vlm_image image = decoded(&file, &options, &arena);
+        assert_int_equal(image.info.status, VLM_IMAGE_OK);
+        assert_false(image.lossless_samples);
+        for (uint32_t i = 0; i < WIDTH * HEIGHT * image.channels; i++) {
+            const uint32_t pixel = i / image.channels;
+            assert_int_equal(image.samples[i],
+                             png_transparency(kind, pixel % WIDTH, pixel / WIDTH));
+        }
+    }
+    for (unsigned k = 0; k < 4; k++) {
+        vlm_buffer_reset(&file);
+        make_webp(&file, k & 1, k & 2);
+        struct vlm_image image = decoded(&file, &options, &arena);
+        for (uint32_t i = 0; i < WIDTH * HEIGHT * 3; i++)
+            assert_int_equal(image.samples[i],
+                             k & 2 ? 255 - fixture_sample(i / 3 % WIDTH, i / 3 / WIDTH, 3) : 0);
+    }
+    vlm_buffer_reset(&file);
+    make_animation(&file, WIDTH + 6, HEIGHT + 5); /* what the frame does not cover */
+    struct vlm_image image = decoded(&file, &options, &arena);
+    assert_int_equal(image.samples[0], 255);
+    assert_int_equal(image.samples[(2 * image.width + 4) * 3], 0);
+    vlm_buffer_reset(&file);
+    make_gif(&file, &(struct gif_recipe){ .screen_width = WIDTH,
+                                          .screen_height = HEIGHT,
+                                          .width = WIDTH,
+                                          .height = HEIGHT,
+                                          .transparent = -1 });
+    image = decoded(&file, &options, &arena);
+    assert_int_equal(image.info.status, VLM_IMAGE_UNSUPPORTED);
+    vlm_arena_release(&arena);
+    vlm_buffer_release(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(png_kinds_decode),
         cmocka_unit_test(png_transparent_colour_is_white),
         cmocka_unit_test(png_as_stored_keeps_the_high_byte),
+        cmocka_unit_test(transparency_is_what_opacity_leaves),
         cmocka_unit_test(png_truncation_is_refused),
         cmocka_unit_test(png_checksums_are_checked),
         cmocka_unit_test(png_ancillary_chunks_do_not_matter),

@@ -151,6 +151,11 @@ int vlm_image_decode(struct vlm_image *image, const uint8_t *bytes, size_t n,
     (void)err; /* what can fail here is the image, and that is in its status */
     *image = (struct vlm_image){ 0 };
     vlm_image_probe(&image->info, bytes, n);
+    const bool opaque =
+        image->info.format != VLM_FORMAT_PNG && image->info.format != VLM_FORMAT_WEBP;
+    if (options && options->transparency && opaque)
+        vlm_image_refuse(&image->info, VLM_IMAGE_UNSUPPORTED,
+                         "transparency is read of PNG and WebP only");
     if (image->info.status != VLM_IMAGE_OK)
         return VLM_OK;
     const struct vlm_decode decode = { image, bytes, n, options ? options : &defaults, arena };

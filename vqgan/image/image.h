@@ -99,6 +99,9 @@ struct vlm_image_options {
     uint32_t side_min; /* 0: any; shorter side below it: too_small */
     double aspect_max; /* 0: any; long side / short side above it: bad_aspect */
     bool drop_blank;   /* one colour: blank */
+    /* Samples are how transparent a pixel is, 0 to 255, whatever its colour: of masks. PNG and WebP; others are
+     * unsupported. */
+    bool transparency;
 };
 
 /* Header only: format, size, mode, limits. For deciding quickly; status is OK when it may decode.

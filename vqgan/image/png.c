@@ -181,8 +181,9 @@ static int read_source(spng_ctx *context, void *user, void *to, size_t n)
 struct converter {
     unsigned depth, colour;
     bool as_stored;
-    bool has_key;    /* tRNS of grey or RGB: this colour is transparent */
-    uint16_t key[3]; /* in the file's depth */
+    bool transparency; /* all colours are black, which on white shows it */
+    bool has_key;      /* tRNS of grey or RGB: this colour is transparent */
+    uint16_t key[3];   /* in the file's depth */
     uint8_t palette[256][3];
 };
 
@@ -209,7 +210,9 @@ static void convert_grey(const struct converter *converter, uint8_t *to, const u
         unsigned stored = depth == 16  ? vlm_big_endian_16(row + 2 * x)
                           : depth == 8 ? row[x]
                                        : packed_sample(row, depth, x);
-        if (depth == 16)
+        if (converter->transparency)
+            to[x] = 0;
+        else if (depth == 16)
             to[x] = narrow(converter, row + 2 * x);
         else
             to[x] = (uint8_t)(stored * 255 / high);
@@ -239,6 +242,8 @@ static void convert_alpha(const struct converter *converter, uint8_t *to, const 
         for (size_t c = 0; c < colours; c++) {
             const uint8_t *sample = pixel + c * bytes;
             unsigned value = bytes == 2 ? narrow(converter, sample) : *sample;
+            if (converter->transparency)
+                value = 0;
             to[x * colours + c] = vlm_on_white(value, alpha);
         }
     }
@@ -258,7 +263,9 @@ static void convert_rgb(const struct converter *converter, uint8_t *to, const ui
                         size_t width)
 {
     size_t bytes = converter->depth / 8;
-    if (bytes == 1)
+    if (converter->transparency)
+        memset(to, 0, 3 * width);
+    else if (bytes == 1)
         memcpy(to, row, 3 * width);
     else
         for (size_t i = 0; i < 3 * width; i++)
@@ -315,10 +322,11 @@ static int load_palette(struct converter *converter, spng_ctx *context)
     for (unsigned i = 0; i < 256; i++) {
         const struct spng_plte_entry *entry = &palette.entries[i];
         unsigned alpha = i < opacity.n_type3_entries ? opacity.type3_alpha[i] : 255;
-        bool given = i < palette.n_entries;
-        converter->palette[i][0] = vlm_on_white(given ? entry->red : i, alpha);
-        converter->palette[i][1] = vlm_on_white(given ? entry->green : i, alpha);
-        converter->palette[i][2] = vlm_on_white(given ? entry->blue : i, alpha);
+        const unsigned unknown = converter->transparency ? 0 : i;
+        bool given = i < palette.n_entries && !converter->transparency;
+        converter->palette[i][0] = vlm_on_white(given ? entry->red : unknown, alpha);
+        converter->palette[i][1] = vlm_on_white(given ? entry->green : unknown, alpha);
+        converter->palette[i][2] = vlm_on_white(given ? entry->blue : unknown, alpha);
     }
     return 0;
 }
@@ -375,7 +383,8 @@ static int decode_with(const struct vlm_decode *decode, spng_ctx *context)
 {
     struct vlm_image *image = decode->image;
     struct source source = { decode->bytes, decode->n, 0, SIGNATURE };
-    struct converter converter = { .as_stored = decode->options->as_stored };
+    struct converter converter = { .as_stored = decode->options->as_stored,
+                                   .transparency = decode->options->transparency };
     struct spng_ihdr header;
     int rc = spng_set_image_limits(context, VLM_IMAGE_SIDE_MAX, VLM_IMAGE_SIDE_MAX);
     if (!rc)
@@ -391,7 +400,8 @@ static int decode_with(const struct vlm_decode *decode, spng_ctx *context)
     if (!vlm_image_make_samples(decode, header.width, header.height, grey ? 1 : 3))
         return 0;
     rc = decode_rows(decode, context, &converter, header.interlace_method != 0);
-    bool stored = image->info.mode == VLM_MODE_L || image->info.mode == VLM_MODE_RGB;
+    bool stored = (image->info.mode == VLM_MODE_L || image->info.mode == VLM_MODE_RGB) &&
+                  !converter.transparency;
     image->lossless_samples =
         stored && !converter.has_key && (header.bit_depth <= 8 || decode->options->as_stored);
     return rc;

@@ -120,12 +120,16 @@ static bool decode_still(const struct vlm_decode *decode, uint8_t *to, size_t ch
     return code == VP8_STATUS_OK;
 }
 
-/* RGBA -> RGB on white; to may be from, since no sample moves forward. */
-static void composite(uint8_t *to, const uint8_t *from, size_t pixels)
+/* RGBA -> RGB on white; to may be from, since no sample moves forward. For transparency all colours are black. */
+static void composite(const struct vlm_decode *decode, uint8_t *to, const uint8_t *from,
+                      size_t pixels)
 {
-    for (size_t i = 0; i < pixels; i++)
+    const bool black = decode->options->transparency;
+    for (size_t i = 0; i < pixels; i++) {
+        const uint8_t alpha = from[4 * i + 3];
         for (size_t c = 0; c < 3; c++)
-            to[3 * i + c] = vlm_on_white(from[4 * i + c], from[4 * i + 3]);
+            to[3 * i + c] = vlm_on_white(black ? 0 : from[4 * i + c], alpha);
+    }
 }
 
 static void decode_single(const struct vlm_decode *decode)
@@ -137,9 +141,11 @@ static void decode_single(const struct vlm_decode *decode)
     if (!decode_still(decode, image->samples, channels, decode->bytes, decode->n))
         return;
     if (channels == 4)
-        composite(image->samples, image->samples, (size_t)image->width * image->height);
+        composite(decode, image->samples, image->samples, (size_t)image->width * image->height);
+    else if (decode->options->transparency)
+        memset(image->samples, 0, (size_t)image->width * image->height * channels);
     image->channels = 3;
-    image->lossless_samples = channels == 3;
+    image->lossless_samples = channels == 3 && !decode->options->transparency;
 }
 
 /* A frame of an animation on the canvas; frames that reach outside are refused by libwebp. */
@@ -162,8 +168,8 @@ static void place_frame(const struct vlm_decode *decode, const WebPIterator *fra
         return;
     memset(image->samples, 255, (size_t)image->width * image->height * 3);
     for (size_t y = 0; y < height; y++)
-        composite(image->samples + ((top + y) * image->width + left) * 3, rgba + y * width * 4,
-                  width);
+        composite(decode, image->samples + ((top + y) * image->width + left) * 3,
+                  rgba + y * width * 4, width);
 }
 
 static void decode_animation(const struct vlm_decode *decode)

@@ -366,6 +366,11 @@ void vlm_coder_free(struct vlm_coder *coder)
     free(coder);
 }
 
+void vlm_coder_stop(struct vlm_coder *coder, const atomic_bool *stop)
+{
+    coder->tape.stop = stop;
+}
+
 struct vlm_coder_cost vlm_coder_cost(const struct vlm_coder *coder)
 {
     return coder->cost;

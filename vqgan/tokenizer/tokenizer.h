@@ -22,6 +22,8 @@
 
 #include "vqgan/image/image.h"
 
+#include <stdatomic.h>
+
 enum {
     VLM_CODES_SIDE = 16,
     VLM_CODES = VLM_CODES_SIDE * VLM_CODES_SIDE, /* of an image */
@@ -61,6 +63,10 @@ struct vlm_coder;
 VLM_MUST_CHECK int vlm_coder_new(struct vlm_coder **out, const struct vlm_tokenizer *tokenizer,
                                  size_t threads, struct vlm_err *err);
 void vlm_coder_free(struct vlm_coder *coder); /* NULL is fine */
+
+/* From now on encode and decode end soon after another thread has set *stop, with VLM_ESTOPPED: it is looked at
+ * between the layers of a network. NULL: they do not. */
+void vlm_coder_stop(struct vlm_coder *coder, const atomic_bool *stop);
 
 /* Multiply-adds of one image, each as two, and a convolution by its definition, whatever runs. */
 struct vlm_coder_cost {
