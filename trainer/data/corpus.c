@@ -101,7 +101,7 @@ static int open_source(struct vlm_corpus *corpus, const struct vlm_corpus_option
     vlm_parts_digest(source->manifest.parts, source->manifest.n_parts, source->info.digest);
     source->info.generation = source->manifest.generation;
     source->info.profiled = vlm_manifest_has_profile(&source->manifest);
-    source->tombstones.path = vlm_path_join(source->info.folder, "deleted.jsonl");
+    vlm_tombstones_init(&source->tombstones, source->info.folder);
     return VLM_OK;
 }
 

@@ -1,7 +1,8 @@
-/* corpus_internal.h - what corpus.c opens, corpus_reader.c reads and tombstones.c leaves out. */
+/* corpus_internal.h - what corpus.c opens, corpus_reader.c reads and corpus_deleted.c leaves out. */
 #ifndef VLM_TRAINER_CORPUS_INTERNAL_H
 #define VLM_TRAINER_CORPUS_INTERNAL_H
 
+#include "shard/parts/tombstones.h"
 #include "trainer/data/corpus.h"
 
 #include <pthread.h>
@@ -16,22 +17,6 @@ enum {
 struct vlm_corpus_part {
     char *path;
     int fd; /* of the file that was checked; -1: beyond VLM_PARTS_HELD, opened by its name */
-};
-
-/* Keys in ascending order, none twice. */
-struct vlm_key_list {
-    struct vlm_key *keys;
-    size_t n, capacity;
-};
-
-/* What deleted.jsonl of a set has named so far. */
-struct vlm_tombstones {
-    char *path;
-    struct stat seen;              /* zeros: not there yet */
-    struct vlm_key_list documents; /* ids */
-    struct vlm_key_list urls;      /* keys of canonical URLs (schemas/part.md) */
-    struct vlm_key_list images;    /* first 16 bytes of SHA-256 */
-    uint64_t bad_lines;            /* of the file as last read */
 };
 
 struct vlm_corpus_source {
@@ -56,13 +41,12 @@ struct vlm_corpus {
     struct vlm_err warning;          /* of the first reading; told once */
 };
 
-void vlm_tombstones_release(struct vlm_tombstones *tombstones);
-
-/* Whether a document is deleted by its id, or by its URL; whether an image is. Any thread. */
-bool vlm_tombstones_has_id(struct vlm_corpus *corpus, size_t source, const uint8_t id[16]);
-bool vlm_tombstones_has_url(struct vlm_corpus *corpus, size_t source, const char *url);
+/* Whether a document is deleted by its id, or by its URL. Any thread. */
+bool vlm_corpus_id_is_deleted(struct vlm_corpus *corpus, size_t source, const uint8_t id[16]);
+bool vlm_corpus_url_is_deleted(struct vlm_corpus *corpus, size_t source, const char *url);
 /* Makes deleted images of a document such as cannot be used. */
-void vlm_tombstones_strip(struct vlm_corpus *corpus, size_t source, struct vlm_document *document);
+void vlm_corpus_strip_deleted(struct vlm_corpus *corpus, size_t source,
+                              struct vlm_document *document);
 
 /* Opens the file of a part and checks it: all of it, or its size. VLM_EDIFFER. */
 VLM_MUST_CHECK int vlm_corpus_part_open(int *fd, const struct vlm_part_info *part, const char *path,

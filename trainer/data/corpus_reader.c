@@ -152,18 +152,18 @@ int vlm_corpus_document(struct vlm_corpus_reader *reader, struct vlm_pick pick,
             *why = VLM_LEFT_OUT_SPLIT;
             return vlm_fail(err, VLM_SKIP, "the document is of the other split");
         }
-        if (vlm_tombstones_has_id(corpus, pick.source, id)) {
+        if (vlm_corpus_id_is_deleted(corpus, pick.source, id)) {
             *why = VLM_LEFT_OUT_DELETED;
             return vlm_fail(err, VLM_SKIP, "the document is deleted");
         }
         rc = vlm_stored_document_decode(document, value.at, vlm_bytes_left(&value), arena, err);
     }
-    if (rc == VLM_OK && vlm_tombstones_has_url(corpus, pick.source, (*document)->url)) {
+    if (rc == VLM_OK && vlm_corpus_url_is_deleted(corpus, pick.source, (*document)->url)) {
         *why = VLM_LEFT_OUT_DELETED;
         return vlm_fail(err, VLM_SKIP, "the document is deleted");
     }
     if (rc == VLM_OK) {
-        vlm_tombstones_strip(corpus, pick.source, *document);
+        vlm_corpus_strip_deleted(corpus, pick.source, *document);
         if (source->tokenizer)
             rc = vlm_part_read_codes(part, source->tokenizer, *document, arena, err);
     }

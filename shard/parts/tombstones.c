@@ -1,81 +1,90 @@
 /* tombstones.c - deleted.jsonl of shard sets (schemas/deleted.md), read again where it has changed.
  *
- * A name that was once read holds for as long as the corpus is open, so that it does not matter in which state
- * a file is met while somebody writes it. Malformed lines are told and passed over; a last line that is not
- * whole yet waits. */
+ * Malformed lines are told and passed over; a last line that is not whole yet waits. */
 #include "base/vlm.h"
+
+#include "shard/parts/tombstones.h"
 
 #include "base/array.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/json_scan.h"
 #include "base/limits.h"
 #include "tokenize/html/url.h"
-#include "trainer/data/corpus_internal.h"
-#include "vqgan/image/image.h"
 
 /* What one reading of a file finds. */
 struct reading {
     struct vlm_tombstones *into;
-    struct vlm_key_list documents, urls, images;
+    struct vlm_name_list documents, urls, images;
     struct vlm_buffer url; /* scratch */
     uint64_t line, bad_lines, first_bad;
     const char *problem; /* of the first bad line */
     bool no_memory;
 };
 
-/* Lists of keys ------------------------------------------------------------------------------------ */
+/* Lists of names ----------------------------------------------------------------------------------- */
 
 static int compare_keys(const void *a, const void *b)
 {
     return memcmp(a, b, VLM_KEY_SIZE);
 }
 
-static void add_key(struct reading *reading, struct vlm_key_list *list, const uint8_t *bytes)
+static int compare_digests(const void *a, const void *b)
 {
-    if (!vlm_array_reserve(&list->keys, &list->capacity, list->n, 1, sizeof(*list->keys))) {
+    return memcmp(a, b, VLM_SHA256_SIZE);
+}
+
+static int (*order_of(const struct vlm_name_list *list))(const void *, const void *)
+{
+    VLM_BUG_IF(list->size != VLM_KEY_SIZE && list->size != VLM_SHA256_SIZE);
+    return list->size == VLM_KEY_SIZE ? compare_keys : compare_digests;
+}
+
+static void add_name(struct reading *reading, struct vlm_name_list *list, const uint8_t *bytes)
+{
+    if (!vlm_array_reserve(&list->names, &list->capacity, list->n, 1, list->size)) {
         reading->no_memory = true;
         return;
     }
-    memcpy(list->keys[list->n++].byte, bytes, VLM_KEY_SIZE);
+    memcpy(list->names + list->n++ * list->size, bytes, list->size);
 }
 
-static void sort_keys(struct vlm_key_list *list)
+static void sort_names(struct vlm_name_list *list)
 {
+    const size_t size = list->size;
     size_t n = 0;
     if (!list->n)
         return;
-    qsort(list->keys, list->n, sizeof(*list->keys), compare_keys);
+    qsort(list->names, list->n, size, order_of(list));
     for (size_t i = 0; i < list->n; i++)
-        if (!n || compare_keys(&list->keys[n - 1], &list->keys[i]))
-            list->keys[n++] = list->keys[i];
+        if (!n || memcmp(list->names + (n - 1) * size, list->names + i * size, size) != 0)
+            memmove(list->names + n++ * size, list->names + i * size, size);
     list->n = n;
 }
 
-static bool has_key(const struct vlm_key_list *list, const void *key)
+static bool has_name(const struct vlm_name_list *list, const void *name)
 {
-    return list->n && bsearch(key, list->keys, list->n, sizeof(*list->keys), compare_keys);
+    return list->n && bsearch(name, list->names, list->n, list->size, order_of(list));
 }
 
 /* Adds what an older list has to a new one. False: no memory. */
-static bool keep_keys(struct reading *reading, struct vlm_key_list *list,
-                      const struct vlm_key_list *older)
+static bool keep_names(struct reading *reading, struct vlm_name_list *list,
+                       const struct vlm_name_list *older)
 {
     for (size_t i = 0; i < older->n && !reading->no_memory; i++)
-        add_key(reading, list, older->keys[i].byte);
-    sort_keys(list);
+        add_name(reading, list, older->names + i * older->size);
+    sort_names(list);
     return !reading->no_memory;
 }
 
 /* Lines -------------------------------------------------------------------------------------------- */
 
-static const char *add_hex(struct reading *reading, struct vlm_key_list *list, const char *hex,
+static const char *add_hex(struct reading *reading, struct vlm_name_list *list, const char *hex,
                            size_t bytes, const char *expected)
 {
     uint8_t value[VLM_SHA256_SIZE];
     if (strlen(hex) != 2 * bytes || vlm_unhex(value, sizeof(value), hex, 2 * bytes) != bytes)
         return expected;
-    add_key(reading, list, value);
+    add_name(reading, list, value);
     return NULL;
 }
 
@@ -87,7 +96,7 @@ static void add_url(struct reading *reading, const char *url)
     if (reading->url.failed)
         reading->no_memory = true;
     else
-        add_key(reading, &reading->urls, key.byte);
+        add_name(reading, &reading->urls, key.byte);
 }
 
 /* Takes the names of one line, which changes it. NULL, or what is wrong with it. */
@@ -157,49 +166,53 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-static void release_list(struct vlm_key_list *list)
+static void release_list(struct vlm_name_list *list)
 {
-    free(list->keys);
-    *list = (struct vlm_key_list){ 0 };
+    free(list->names);
+    *list = (struct vlm_name_list){ .size = list->size };
 }
 
-static void swap_lists(struct vlm_key_list *a, struct vlm_key_list *b)
+static void swap_lists(struct vlm_name_list *a, struct vlm_name_list *b)
 {
-    const struct vlm_key_list was = *a;
+    const struct vlm_name_list was = *a;
     *a = *b;
     *b = was;
 }
 
-static size_t names_of(const struct vlm_key_list *documents, const struct vlm_key_list *urls,
-                       const struct vlm_key_list *images)
+static size_t names_of(const struct vlm_name_list *documents, const struct vlm_name_list *urls,
+                       const struct vlm_name_list *images)
 {
     return documents->n + urls->n + images->n;
 }
 
 /* Puts what was read beside what was known. */
-static int take(struct vlm_corpus *corpus, struct reading *reading, uint64_t *new_ones,
+static int take(struct reading *reading, pthread_rwlock_t *lock, uint64_t *new_ones,
                 struct vlm_err *err)
 {
     struct vlm_tombstones *into = reading->into;
     const size_t before = names_of(&into->documents, &into->urls, &into->images);
-    if (reading->no_memory || !keep_keys(reading, &reading->documents, &into->documents) ||
-        !keep_keys(reading, &reading->urls, &into->urls) ||
-        !keep_keys(reading, &reading->images, &into->images))
+    if (reading->no_memory || !keep_names(reading, &reading->documents, &into->documents) ||
+        !keep_names(reading, &reading->urls, &into->urls) ||
+        !keep_names(reading, &reading->images, &into->images))
         return vlm_fail(err, VLM_ENOMEM, "no memory for the names in '%s'", into->path);
-    pthread_rwlock_wrlock(&corpus->lock);
+    if (lock)
+        pthread_rwlock_wrlock(lock);
     swap_lists(&reading->documents, &into->documents);
     swap_lists(&reading->urls, &into->urls);
     swap_lists(&reading->images, &into->images);
-    pthread_rwlock_unlock(&corpus->lock);
+    if (lock)
+        pthread_rwlock_unlock(lock);
     *new_ones += names_of(&into->documents, &into->urls, &into->images) - before;
     return VLM_OK;
 }
 
-/* Reads the file again if it is not as it was. VLM_SKIP: it has malformed lines that it had not before. */
-static int reread(struct vlm_corpus *corpus, struct vlm_tombstones *tombstones, uint64_t *new_ones,
-                  struct vlm_err *err)
+int vlm_tombstones_read(struct vlm_tombstones *tombstones, pthread_rwlock_t *lock,
+                        uint64_t *new_ones, struct vlm_err *err)
 {
-    struct reading reading = { .into = tombstones };
+    struct reading reading = { .into = tombstones,
+                               .documents.size = VLM_KEY_SIZE,
+                               .urls.size = VLM_KEY_SIZE,
+                               .images.size = VLM_SHA256_SIZE };
     struct vlm_buffer text = { 0 };
     struct stat now;
     if (stat(tombstones->path, &now) < 0) {
@@ -215,7 +228,7 @@ static int reread(struct vlm_corpus *corpus, struct vlm_tombstones *tombstones, 
         rc = vlm_fail(err, VLM_ENOMEM, "no memory to read '%s'", tombstones->path);
     if (rc == VLM_OK) {
         read_lines(&reading, (char *)text.data, text.size - 1);
-        rc = take(corpus, &reading, new_ones, err);
+        rc = take(&reading, lock, new_ones, err);
     }
     if (rc == VLM_OK) {
         tombstones->seen = now;
@@ -238,29 +251,14 @@ static int reread(struct vlm_corpus *corpus, struct vlm_tombstones *tombstones, 
     return rc;
 }
 
-int vlm_corpus_tombstones(struct vlm_corpus *corpus, uint64_t *new_ones, struct vlm_err *err)
+void vlm_tombstones_init(struct vlm_tombstones *tombstones, const char *folder)
 {
-    int result = VLM_OK;
-    *new_ones = 0;
-    pthread_mutex_lock(&corpus->reload);
-    if (corpus->warning.code == VLM_SKIP) {
-        *err = corpus->warning;
-        result = VLM_SKIP;
-        corpus->warning.code = VLM_OK;
-    }
-    for (size_t i = 0; result >= 0 && i < corpus->n; i++) {
-        int rc = reread(corpus, &corpus->sources[i].tombstones, new_ones, err);
-        result = rc == VLM_OK ? result : rc;
-    }
-    if (*new_ones)
-        atomic_fetch_add(&corpus->generation, 1);
-    pthread_mutex_unlock(&corpus->reload);
-    return result;
-}
-
-uint64_t vlm_corpus_generation(const struct vlm_corpus *corpus)
-{
-    return atomic_load(&corpus->generation);
+    *tombstones = (struct vlm_tombstones){
+        .path = vlm_path_join(folder, VLM_TOMBSTONES_NAME),
+        .documents.size = VLM_KEY_SIZE,
+        .urls.size = VLM_KEY_SIZE,
+        .images.size = VLM_SHA256_SIZE,
+    };
 }
 
 void vlm_tombstones_release(struct vlm_tombstones *tombstones)
@@ -269,41 +267,31 @@ void vlm_tombstones_release(struct vlm_tombstones *tombstones)
     release_list(&tombstones->urls);
     release_list(&tombstones->images);
     free(tombstones->path);
+    tombstones->path = NULL;
 }
 
 /* Questions ---------------------------------------------------------------------------------------- */
 
-bool vlm_tombstones_has_id(struct vlm_corpus *corpus, size_t source, const uint8_t id[16])
+bool vlm_tombstones_has_id(const struct vlm_tombstones *tombstones, const uint8_t id[16])
 {
-    pthread_rwlock_rdlock(&corpus->lock);
-    bool found = has_key(&corpus->sources[source].tombstones.documents, id);
-    pthread_rwlock_unlock(&corpus->lock);
-    return found;
+    return has_name(&tombstones->documents, id);
 }
 
-bool vlm_tombstones_has_url(struct vlm_corpus *corpus, size_t source, const char *url)
+bool vlm_tombstones_has_url(const struct vlm_tombstones *tombstones, const char *url)
 {
-    const struct vlm_key_list *urls = &corpus->sources[source].tombstones.urls;
     struct vlm_buffer canonical = { 0 };
-    bool found = false;
-    pthread_rwlock_rdlock(&corpus->lock);
-    if (urls->n) { /* few sets have any: hash for those only */
-        vlm_url_canonical(&canonical, url, strlen(url));
-        const struct vlm_key key = vlm_key_of(canonical.data, canonical.size);
-        /* A document that cannot be looked up is left out rather than shown. */
-        found = canonical.failed || has_key(urls, &key);
-    }
-    pthread_rwlock_unlock(&corpus->lock);
+    if (!tombstones->urls.n)
+        return false; /* few sets have any: hash for those only */
+    vlm_url_canonical(&canonical, url, strlen(url));
+    const struct vlm_key key = vlm_key_of(canonical.data, canonical.size);
+    /* A document that cannot be looked up is left out rather than shown. */
+    const bool found = canonical.failed || has_name(&tombstones->urls, key.byte);
     vlm_buffer_release(&canonical);
     return found;
 }
 
-void vlm_tombstones_strip(struct vlm_corpus *corpus, size_t source, struct vlm_document *document)
+bool vlm_tombstones_has_image(const struct vlm_tombstones *tombstones,
+                              const uint8_t sha256[VLM_SHA256_SIZE])
 {
-    const struct vlm_key_list *images = &corpus->sources[source].tombstones.images;
-    pthread_rwlock_rdlock(&corpus->lock);
-    for (size_t i = 0; images->n && i < document->n_images; i++)
-        if (has_key(images, document->images[i].sha256))
-            document->images[i].status = VLM_IMAGE_OPT_OUT;
-    pthread_rwlock_unlock(&corpus->lock);
+    return has_name(&tombstones->images, sha256);
 }
