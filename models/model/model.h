@@ -58,8 +58,9 @@ struct vlm_model {
     struct vlm_memory memory;
     struct vlm_tensor *embed, *positions, *trunk, *norm_weight, *norm_bias, *head, *encoder,
         *encoder_trunk, *bridge; /* into tensors; positions NULL: rotary; head == embed when tied */
-    float *rotary_table;         /* rotary: vlm_rotary_table() for `context` positions */
-    struct vlm_layer_call *calls; /* of the last forward pass that records */
+    struct vlm_tensor served_head; /* model_serve.h: head of a tied model whose table stays fp32 */
+    float *rotary_table;           /* rotary: vlm_rotary_table() for `context` positions */
+    struct vlm_layer_call *calls;  /* of the last forward pass that records */
 };
 
 enum vlm_model_flags {

@@ -10,6 +10,7 @@
 #include "trainer/run/evaluate.h"
 
 #include "models/folder/model_folder.h"
+#include "models/model/model_serve.h"
 
 enum { MICRO_TOKENS = 4096 };
 
@@ -24,7 +25,7 @@ struct evaluation {
     struct vlm_settings settings;
     const char *model, *mix, *validation;
     char *owned;
-    int split, dtype;
+    int split, weights;
     int64_t limit, threads, seed;
     bool json, quiet;
 
@@ -101,7 +102,8 @@ static int open_loader(struct evaluation *e, struct vlm_err *err)
 
 static int evaluate(struct evaluation *e, struct vlm_err *err)
 {
-    const struct vlm_tape_options tape = { .precision = e->dtype == 1 ? VLM_BF16 : VLM_F32,
+    const enum vlm_weights weights = (enum vlm_weights)e->weights;
+    const struct vlm_tape_options tape = { .precision = vlm_model_serve_precision(weights),
                                            .flags = VLM_TAPE_FORWARD };
     int rc = open_model(e, err);
     if (rc == VLM_OK)
@@ -110,6 +112,9 @@ static int evaluate(struct evaluation *e, struct vlm_err *err)
         rc = vlm_vocabulary_bytes(&e->bytes, &e->folder->vocabulary, err);
     if (rc == VLM_OK)
         rc = vlm_engine_init(&e->engine, (size_t)e->threads, VLM_GEMM_AUTO, err);
+    /* int8 alone: training's products round operands to bf16, and so does the evaluation of a training run. */
+    if (rc == VLM_OK && weights == VLM_WEIGHTS_INT8)
+        rc = vlm_model_serve(&e->folder->model, &e->engine, weights, err);
     if (rc == VLM_OK)
         rc = vlm_tape_init(&e->tape, &e->engine, &tape, err);
     if (rc == VLM_OK)
@@ -185,7 +190,8 @@ int vlm_train_verb_eval(int argc, char **argv)
         VLM_OPTION_STRING(0, "validation", &e.validation, "SHARE",
                           "of documents held out, as in training: 2% or 0.02"),
         VLM_OPTION_NUMBER('n', "limit", &e.limit, "N", "documents at most, 0: all", 0, INT32_MAX),
-        VLM_OPTION_CHOICE(0, "dtype", &e.dtype, "fp32|bf16", "operands of products"),
+        VLM_OPTION_CHOICE(0, "dtype", &e.weights, VLM_WEIGHTS_WORDS,
+                          "operands of products; int8: weights as vlm-serve holds them"),
         VLM_OPTION_NUMBER('j', "threads", &e.threads, "N", "0: all cores; results are the same", 0,
                           1024),
         VLM_OPTION_NUMBER(0, "seed", &e.seed, "N", "of masks", 0, INT64_MAX),
