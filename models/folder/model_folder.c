@@ -261,6 +261,11 @@ static int open_tokenizer(struct opening *o, struct vlm_err *err)
                                                     .n_masks = o->config.vocabulary.n_masks };
     rc = vlm_vocabulary_init(&folder->vocabulary, folder->tokenizer, &options, err);
     folder->has_vocabulary = rc == VLM_OK;
+    if (rc == VLM_OK && !o->config.has_vocabulary && !options.n_codes) {
+        folder->vocabulary.foreign = true;
+        folder->vocabulary.size =
+            (uint32_t)VLM_MIN(folder->vocabulary.size, o->config.model.vocabulary);
+    }
     if (rc == VLM_OK && o->config.has_vocabulary)
         rc = check_vocabulary(&folder->vocabulary, &o->config.vocabulary, err);
     return rc == VLM_OK ? rc : vlm_wrap(err, "'%s'", o->path);

@@ -69,8 +69,23 @@ static size_t numbered_word(const char *text, size_t n, const char *prefix, uint
     return digits && length < n && text[length] == '>' ? length + 1 : 0;
 }
 
+static bool counts_at(const struct vlm_segmenter *it, size_t at)
+{
+    size_t low = 0, high = it->n_places;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (it->places[middle] < at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return !it->places || (low < it->n_places && it->places[low] == at);
+}
+
 static size_t mask_at(const struct vlm_segmenter *it, size_t at, size_t end, uint32_t *number)
 {
+    if (it->text[at] != '<' || !counts_at(it, at))
+        return 0;
     return numbered_word(it->text + at, end - at, "<mask:", it->n_masks, number);
 }
 
@@ -86,7 +101,7 @@ static size_t word_at(const struct vlm_segmenter *it, size_t at, size_t end,
 {
     size_t length;
     segment->kind = VLM_SEGMENT_CONTROL;
-    if (!it->words)
+    if (!it->words || !counts_at(it, at))
         return 0;
     if (!it->markup && (length = image_at(it, at, end, &segment->number))) {
         segment->kind = VLM_SEGMENT_IMAGE;

@@ -35,6 +35,9 @@ struct vlm_segmenter {
     bool words;   /* control words count; in markup but for <s> and </s>, which are tags there */
     bool partial; /* codes may be less than 256 where a <mask:N> is among them or the text ends */
     bool images;  /* <image:N> stands for an image */
+    /* Control words count only where they begin at one of these offsets, which ascend. NULL: everywhere. */
+    const uint32_t *places;
+    size_t n_places;
     uint32_t n_codes; /* numbers from here on are no codes */
     uint32_t n_masks; /* likewise <mask:N> */
 

@@ -93,6 +93,13 @@ VLM_MUST_CHECK int vlm_sequence_parse(struct vlm_sequencer *sequencer, struct vl
                                       const char *text, size_t n, unsigned flags,
                                       struct vlm_err *err);
 
+/* The same, but control words count only where they begin at one of these offsets of the text, which ascend: what
+ * others wrote stands beside what the caller means. */
+VLM_MUST_CHECK int vlm_sequence_parse_at(struct vlm_sequencer *sequencer, struct vlm_sequence *out,
+                                         const char *text, size_t n, unsigned flags,
+                                         const uint32_t *places, size_t n_places,
+                                         struct vlm_err *err);
+
 /* Appends the string of n ids: codes as decimal numbers with one space between, and around a
  * mask among them; control tokens as their words, but begin and end as <BOS> and <EOS>, since in
  * markup <s> is a tag. What vlm_sequence_parse() makes of the string of a document is its ids

@@ -37,28 +37,17 @@ static int add_word(struct vlm_sequencer *sequencer, struct vlm_sequence *out,
     return rc == VLM_OK ? vlm_sequencer_add_segment(sequencer, out, segment, err) : rc;
 }
 
-int vlm_sequence_parse(struct vlm_sequencer *sequencer, struct vlm_sequence *out, const char *text,
-                       size_t n, unsigned flags, struct vlm_err *err)
+static int parse(struct vlm_sequencer *sequencer, struct vlm_sequence *out,
+                 struct vlm_segmenter *segmenter, struct vlm_err *err)
 {
-    const struct vlm_vocabulary *vocabulary = sequencer->vocabulary;
-    const bool markup = flags & VLM_PARSE_MARKUP, prompt = flags & VLM_PARSE_PROMPT;
-    struct vlm_segmenter segmenter = {
-        .text = text,
-        .n = n,
-        .markup = markup,
-        .words = prompt || !markup,
-        .partial = prompt,
-        .n_codes = vocabulary->n_codes,
-        .n_masks = vocabulary->n_masks,
-    };
     struct vlm_segment segment;
     vlm_sequence_reset(out);
-    if (n >= VLM_NOWHERE)
-        return vlm_fail(err, VLM_ELIMIT, "a text of %zu bytes is over the limit", n);
-    sequencer->text = text;
+    if (segmenter->n >= VLM_NOWHERE)
+        return vlm_fail(err, VLM_ELIMIT, "a text of %zu bytes is over the limit", segmenter->n);
+    sequencer->text = segmenter->text;
     sequencer->tag = 0;
     int rc = VLM_OK;
-    while (rc == VLM_OK && vlm_segment_next(&segmenter, &segment)) {
+    while (rc == VLM_OK && vlm_segment_next(segmenter, &segment)) {
         if (segment.kind == VLM_SEGMENT_CODES)
             rc = add_numbers(sequencer, out, &segment, err);
         else if (segment.kind == VLM_SEGMENT_CONTROL)
@@ -68,6 +57,39 @@ int vlm_sequence_parse(struct vlm_sequencer *sequencer, struct vlm_sequence *out
     }
     sequencer->text = NULL; /* the caller's */
     return rc == VLM_OK ? vlm_sequencer_end(out, err) : rc;
+}
+
+static struct vlm_segmenter segmenter_of(const struct vlm_sequencer *sequencer, const char *text,
+                                         size_t n, unsigned flags)
+{
+    const bool markup = flags & VLM_PARSE_MARKUP, prompt = flags & VLM_PARSE_PROMPT;
+    return (struct vlm_segmenter){
+        .text = text,
+        .n = n,
+        .markup = markup,
+        .words = prompt || !markup,
+        .partial = prompt,
+        .n_codes = sequencer->vocabulary->n_codes,
+        .n_masks = sequencer->vocabulary->n_masks,
+    };
+}
+
+int vlm_sequence_parse(struct vlm_sequencer *sequencer, struct vlm_sequence *out, const char *text,
+                       size_t n, unsigned flags, struct vlm_err *err)
+{
+    struct vlm_segmenter segmenter = segmenter_of(sequencer, text, n, flags);
+    return parse(sequencer, out, &segmenter, err);
+}
+
+int vlm_sequence_parse_at(struct vlm_sequencer *sequencer, struct vlm_sequence *out,
+                          const char *text, size_t n, unsigned flags, const uint32_t *places,
+                          size_t n_places, struct vlm_err *err)
+{
+    static const uint32_t nowhere;
+    struct vlm_segmenter segmenter = segmenter_of(sequencer, text, n, flags);
+    segmenter.places = n_places ? places : &nowhere;
+    segmenter.n_places = n_places;
+    return parse(sequencer, out, &segmenter, err);
 }
 
 /* What stands at an id; several may go into one string. */

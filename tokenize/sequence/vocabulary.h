@@ -44,6 +44,8 @@ struct vlm_vocabulary {
     uint32_t n_masks;
     uint32_t first_code, n_codes;
     uint32_t size; /* ids are 0 to size - 1 */
+    /* Of a model of others, which has no ids for our control tokens: they stand behind size, and are never drawn. */
+    bool foreign;
 };
 
 /* The tokenizer must outlive it. VLM_EUSAGE: too many masks or codes. */
