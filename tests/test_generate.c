@@ -8,10 +8,13 @@
 
 #include <cmocka.h>
 
-#include "models/generate/generator.h"
+#include "models/generate/choices.h"
+#include "models/generate/generate.h"
+#include "models/generate/grammar.h"
 #include "nn/engine.h"
+#include "tests/small_model_fixture.h"
 
-enum { CODES = 48, CONTEXT = 1024, IMAGE_ROWS = 4 };
+enum { CONTEXT = 1024 };
 
 struct fixture {
     struct vlm_engine engine;
@@ -19,6 +22,7 @@ struct fixture {
     struct vlm_vocabulary vocabulary;
     struct vlm_sequencer *sequencer;
     struct vlm_model model; /* pre-ln, sinusoid positions, draws images */
+    struct vlm_choices choices;
     struct vlm_generator *generator;
     struct vlm_sequence prompt;
     struct vlm_answer answer;
@@ -26,54 +30,20 @@ struct fixture {
     struct vlm_err err;
 };
 
-static struct vlm_model_config small_config(const char *layer, size_t vocabulary)
-{
-    const bool llama = !strcmp(layer, "llama");
-    return (struct vlm_model_config){
-        .layer = vlm_layer_find(layer),
-        .sizes = { .width = 32,
-                   .heads = 4,
-                   .kv_heads = llama ? 2 : 4,
-                   .head_size = 8,
-                   .hidden = 64,
-                   .biases = !llama,
-                   .activation = llama ? VLM_SILU : VLM_GELU_TANH,
-                   .norm_epsilon = 1e-5f,
-                   .position = llama ? VLM_POSITION_ROTARY : VLM_POSITION_SINUSOID,
-                   .rotary_base = 10000 },
-        .layers = 2,
-        .vocabulary = vocabulary,
-        .context = CONTEXT,
-        .tied = !llama,
-    };
-}
-
-/* Larger than a model begins with, so that predictions depend on what came before. */
-static void open_model(struct fixture *it, struct vlm_model *model,
-                       const struct vlm_model_config *config, uint64_t seed)
-{
-    assert_int_equal(vlm_model_init(model, config, 0, &it->err), VLM_OK);
-    vlm_model_fill(model, seed);
-    for (size_t i = 0; i < model->n; i++)
-        for (size_t k = 0;
-             model->parameters[i].fill == VLM_FILL_NORMAL &&
-             &model->tensors[i] != model->positions && k < vlm_tensor_count(&model->tensors[i]);
-             k++)
-            model->tensors[i].data[k] *= 12;
-}
-
 static int setup(void **state)
 {
     struct fixture *it = calloc(1, sizeof(*it));
-    const struct vlm_vocabulary_options options = { .n_codes = CODES };
+    const struct vlm_vocabulary_options options = { .n_codes = SMALL_CODES };
     *state = it;
     if (!it || vlm_engine_init(&it->engine, 2, VLM_GEMM_OWN, &it->err) ||
         vlm_text_tokenizer_open(&it->tokenizer, NULL, &it->err) ||
         vlm_vocabulary_init(&it->vocabulary, it->tokenizer, &options, &it->err) ||
         vlm_sequencer_new(&it->sequencer, &it->vocabulary, &it->err))
         return -1;
-    const struct vlm_model_config config = small_config("pre-ln", it->vocabulary.size);
-    open_model(it, &it->model, &config, 7);
+    const struct vlm_model_config config = small_config("pre-ln", it->vocabulary.size, CONTEXT);
+    assert_int_equal(small_model(&it->model, &config, 7, &it->err), VLM_OK);
+    if (vlm_choices_init(&it->choices, &it->engine, &it->model, &it->vocabulary, &it->err))
+        return -1;
     return vlm_generator_new(&it->generator, &it->engine, &it->model, &it->vocabulary, 0, VLM_F32,
                              &it->err);
 }
@@ -83,6 +53,7 @@ static int teardown(void **state)
     struct fixture *it = *state;
     vlm_answer_release(&it->answer);
     vlm_generator_free(it->generator);
+    vlm_choices_release(&it->choices);
     vlm_model_release(&it->model);
     vlm_sequence_release(&it->prompt);
     vlm_buffer_release(&it->text);
@@ -95,41 +66,10 @@ static int teardown(void **state)
 
 /* ---- helpers ---- */
 
-static void push(struct vlm_sequence *sequence, uint32_t id)
-{
-    assert_true(vlm_sequence_reserve(sequence, 1));
-    sequence->ids[sequence->n++] = id;
-}
-
-/* The ids of a prompt of markup, behind the begin token of CM3. "{n}" stands for n codes. */
-static void parse_prompt(struct fixture *it, const char *text)
-{
-    struct vlm_buffer whole = { 0 };
-    struct vlm_sequence ids = { 0 };
-    for (const char *at = text; *at; at++) {
-        if (*at != '{') {
-            vlm_buffer_byte(&whole, (uint8_t)*at);
-            continue;
-        }
-        long n = strtol(at + 1, (char **)&at, 10);
-        for (long i = 0; i < n; i++)
-            vlm_buffer_printf(&whole, "%s%ld", i ? " " : "", (i * 7 + n) % CODES);
-    }
-    vlm_sequence_reset(&it->prompt);
-    push(&it->prompt, it->vocabulary.control[VLM_CONTROL_END]);
-    assert_int_equal(vlm_sequence_parse(it->sequencer, &ids, (const char *)whole.data, whole.size,
-                                        VLM_PARSE_MARKUP | VLM_PARSE_PROMPT, &it->err),
-                     VLM_OK);
-    for (size_t i = 0; i < ids.n; i++)
-        push(&it->prompt, ids.ids[i]);
-    vlm_sequence_release(&ids);
-    vlm_buffer_release(&whole);
-}
-
 static void answer(struct fixture *it, const char *prompt,
                    const struct vlm_generate_options *options)
 {
-    parse_prompt(it, prompt);
+    small_prompt(it->sequencer, &it->vocabulary, &it->prompt, prompt);
     vlm_answer_release(&it->answer);
     int rc = vlm_generate(it->generator, &it->answer, it->prompt.ids, it->prompt.n, NULL, 0,
                           options, &it->err);
@@ -140,7 +80,7 @@ static void answer(struct fixture *it, const char *prompt,
 static void refuse(struct fixture *it, const char *prompt,
                    const struct vlm_generate_options *options, const char *sentence)
 {
-    parse_prompt(it, prompt);
+    small_prompt(it->sequencer, &it->vocabulary, &it->prompt, prompt);
     vlm_answer_release(&it->answer);
     assert_int_equal(vlm_generate(it->generator, &it->answer, it->prompt.ids, it->prompt.n, NULL, 0,
                                   options, &it->err),
@@ -266,6 +206,66 @@ static void test_regions(void **state)
     }
 }
 
+/* A picture that was promised comes whole, whatever was drawn in front of it: among these fills some close the tag. */
+static void test_promised_image(void **state)
+{
+    struct fixture *it = *state;
+    struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
+    const uint32_t codes[] = { VLM_MASK_ANY, 256 };
+    const size_t tokens[] = { 60, 0 };
+    struct vlm_logit_bias bias[2] = { { 0, 6 }, { 0, 6 } };
+    size_t closed = 0;
+    for (uint32_t id = 0; id < it->vocabulary.n_text; id++) {
+        const struct vlm_bytes piece = vlm_text_tokenizer_piece(it->tokenizer, id);
+        if (piece.at && vlm_bytes_left(&piece) == 1 && (piece.at[0] == '"' || piece.at[0] == '>'))
+            bias[piece.at[0] == '>'].id = id;
+    }
+    options.bias = bias;
+    options.n_bias = 2;
+    options.mask_codes = codes;
+    options.mask_tokens = tokens;
+    for (options.seed = 0; options.seed < 8; options.seed++) {
+        struct vlm_grammar page;
+        answer(it, "<img alt=\"<mask:0>\" src=\"<mask:1>\">", &options);
+        check_pure_codes(it, &it->answer.fills[1], 256);
+        vlm_grammar_init(&page, &it->vocabulary);
+        for (size_t i = 0; !vlm_vocabulary_is_code(&it->vocabulary, it->answer.sequence.ids[i]);
+             i++)
+            vlm_grammar_feed(&page, it->answer.sequence.ids[i]);
+        closed += page.place != VLM_PLACE_IMAGE;
+    }
+    assert_true(closed > 0);
+}
+
+/* The number says when a mask is filled, wherever it stands. */
+static void test_any_order(void **state)
+{
+    struct fixture *it = *state;
+    struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
+    const uint32_t codes[] = { 10, 46 };
+    options.any_order = true;
+    options.mask_codes = codes;
+    for (options.seed = 0; options.seed < 4; options.seed++) {
+        answer(it, "<img src=\"{20} <mask:1> {30} <mask:0> {150}\">", &options);
+        check_pure_codes(it, &it->answer.fills[0], 10);
+        check_pure_codes(it, &it->answer.fills[1], 46);
+        check_images(it, 1);
+        check_reads_back(it);
+    }
+    options.mask_codes = NULL;
+    options.max_tokens = 300;
+    for (options.seed = 0; options.seed < 4; options.seed++) {
+        answer(it, "<img <mask:1>src=\"<mask:0>\">", &options);
+        assert_int_equal(it->answer.n_fills, 2);
+        check_pure_codes(it, &it->answer.fills[0], 256);
+    }
+    refuse(it, "<p><mask:1></p>", &options, "of 1 masks <mask:0> is missing");
+    refuse(it, "<p><mask:0><mask:0></p>", &options, "token 5 is <mask:0>, as token 4 is");
+    options.beams = 2;
+    refuse(it, "<p><mask:1><mask:0></p>", &options,
+           "masks in another order and beams exclude each other");
+}
+
 /* Text is never codes, and images that the model opens by itself are whole. */
 static void test_text(void **state)
 {
@@ -322,16 +322,18 @@ static const float *whole_pass(struct fixture *it, struct vlm_tape *tape, struct
 }
 
 /* Greedy, without grammar, so that the argmax is over all text and codes. Checks each token against the trainer's
- * pass over all before it, and the bits of the last logits. */
+ * pass over all before it. */
 static void check_greedy(struct fixture *it, struct vlm_model *model,
                          struct vlm_generator *generator, const uint32_t *prompt, size_t n,
                          enum vlm_dtype precision)
 {
-    struct vlm_generate_options options = { .top_p = 1, .image_top_p = 1, .max_tokens = 12 };
+    struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
     struct vlm_tape tape;
     assert_int_equal(vlm_tape_init(&tape, &it->engine,
                                    &(struct vlm_tape_options){ .precision = precision }, &it->err),
                      VLM_OK);
+    options.temperature = options.image_temperature = 0;
+    options.max_tokens = 12;
     options.no_grammar = true;
     vlm_answer_release(&it->answer);
     assert_int_equal(vlm_generate(generator, &it->answer, prompt, n, NULL, 0, &options, &it->err),
@@ -340,36 +342,13 @@ static void check_greedy(struct fixture *it, struct vlm_model *model,
     assert_true(page->n > n);
     for (size_t at = n; at < page->n; at++) {
         const float *logits = whole_pass(it, &tape, model, page->ids, at, NULL, 0);
-        uint32_t best = generator->any.ids[0];
-        for (size_t i = 1; i < generator->any.n; i++)
-            if (logits[generator->any.ids[i]] > logits[best])
-                best = generator->any.ids[i];
+        const struct vlm_choice *any = &it->choices.any;
+        uint32_t best = any->ids[0];
+        for (size_t i = 1; i < any->n; i++)
+            if (logits[any->ids[i]] > logits[best])
+                best = any->ids[i];
         assert_int_equal(page->ids[at], best);
-        if (at + 1 == page->n)
-            assert_memory_equal(generator->logits, logits,
-                                model->config.vocabulary * sizeof(*logits));
     }
-    vlm_tape_release(&tape);
-}
-
-/* Where only codes may come, only their logits are made: the same bits. */
-static void test_code_logits(void **state)
-{
-    struct fixture *it = *state;
-    const uint32_t first = it->vocabulary.first_code;
-    struct vlm_tape tape;
-    parse_prompt(it, "<img src=\"{70}");
-    assert_int_equal(
-        vlm_tape_init(&tape, &it->engine, &(struct vlm_tape_options){ .memory = 0 }, &it->err),
-        VLM_OK);
-    assert_int_equal(
-        vlm_generator_begin(it->generator, it->prompt.ids, it->prompt.n, NULL, 0, &it->err),
-        VLM_OK);
-    assert_int_equal(vlm_generator_run(it->generator, VLM_LOGITS_CODES, &it->err), VLM_OK);
-    assert_int_equal(it->generator->first_logit, first);
-    assert_int_equal(it->generator->n_logits, CODES);
-    const float *logits = whole_pass(it, &tape, &it->model, it->prompt.ids, it->prompt.n, NULL, 0);
-    assert_memory_equal(it->generator->logits, logits + first, CODES * sizeof(*logits));
     vlm_tape_release(&tape);
 }
 
@@ -384,8 +363,9 @@ static void test_greedy(void **state)
         struct vlm_model model;
         struct vlm_generator *generator;
         const enum vlm_dtype precision = i % 2 ? VLM_BF16 : VLM_F32;
-        const struct vlm_model_config config = small_config(layers[i / 2], it->vocabulary.size);
-        open_model(it, &model, &config, 11);
+        const struct vlm_model_config config =
+            small_config(layers[i / 2], it->vocabulary.size, CONTEXT);
+        assert_int_equal(small_model(&model, &config, 11, &it->err), VLM_OK);
         assert_int_equal(vlm_generator_new(&generator, &it->engine, &model, &it->vocabulary, 256,
                                            precision, &it->err),
                          VLM_OK);
@@ -397,34 +377,24 @@ static void test_greedy(void **state)
 
 /* ---- models that see images ---- */
 
-static struct vlm_model_config seeing_config(size_t vocabulary)
-{
-    struct vlm_model_config config = small_config("pre-ln", vocabulary);
-    config.encoder = vlm_encoder_find("codes");
-    config.encoder_sizes = config.sizes;
-    config.encoder_sizes.position = VLM_POSITION_LEARNED;
-    config.encoder_sizes.inputs = CODES;
-    config.encoder_sizes.length = VLM_IMAGE_CODES;
-    config.encoder_layers = 1;
-    config.bridge = vlm_bridge_find("prefix");
-    config.bridge_sizes = config.sizes;
-    config.bridge_sizes.inputs = config.encoder_sizes.width;
-    config.bridge_sizes.length = IMAGE_ROWS;
-    return config;
-}
-
 static void test_caption(void **state)
 {
     struct fixture *it = *state;
-    struct vlm_generate_options options = { .top_p = 1, .image_top_p = 1, .max_tokens = 9 };
+    struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
     const uint32_t *control = it->vocabulary.control;
+    options.temperature = 0;
+    options.max_tokens = 9;
     uint32_t ids[64], codes[2 * VLM_IMAGE_CODES];
     const uint32_t prompt[] = { control[VLM_CONTROL_BEGIN], control[VLM_CONTROL_IMAGE] };
     struct vlm_model model;
     struct vlm_generator *generator;
     struct vlm_tape tape;
-    const struct vlm_model_config config = seeing_config(it->vocabulary.size);
-    open_model(it, &model, &config, 5);
+    struct vlm_choices choices;
+    struct vlm_model_config config = small_config("pre-ln", it->vocabulary.size, CONTEXT);
+    small_sees(&config);
+    assert_int_equal(small_model(&model, &config, 5, &it->err), VLM_OK);
+    assert_int_equal(vlm_choices_init(&choices, &it->engine, &model, &it->vocabulary, &it->err),
+                     VLM_OK);
     assert_int_equal(
         vlm_tape_init(&tape, &it->engine, &(struct vlm_tape_options){ .memory = 0 }, &it->err),
         VLM_OK);
@@ -432,7 +402,7 @@ static void test_caption(void **state)
         vlm_generator_new(&generator, &it->engine, &model, &it->vocabulary, 200, VLM_F32, &it->err),
         VLM_OK);
     for (size_t i = 0; i < VLM_COUNTOF(codes); i++)
-        codes[i] = (uint32_t)(i * i % CODES);
+        codes[i] = (uint32_t)(i * i % SMALL_CODES);
     for (size_t image = 0; image < 2; image++) {
         const uint32_t *shown = codes + image * VLM_IMAGE_CODES;
         vlm_answer_release(&it->answer);
@@ -442,13 +412,14 @@ static void test_caption(void **state)
         assert_true(fill->n > 0);
         assert_int_equal(count_codes(it, fill), 0);
         ids[0] = prompt[0];
-        for (size_t i = 0; i < IMAGE_ROWS; i++)
+        for (size_t i = 0; i < SMALL_IMAGE_ROWS; i++)
             ids[1 + i] = control[VLM_CONTROL_IMAGE];
-        memcpy(ids + 1 + IMAGE_ROWS, fill->ids, fill->n * sizeof(*ids));
+        memcpy(ids + 1 + SMALL_IMAGE_ROWS, fill->ids, fill->n * sizeof(*ids));
         for (size_t i = 0; i < fill->n; i++) {
-            const float *logits = whole_pass(it, &tape, &model, ids, 1 + IMAGE_ROWS + i, shown, 1);
-            for (size_t k = 0; k < generator->text.n; k++)
-                assert_true(logits[generator->text.ids[k]] <= logits[fill->ids[i]]);
+            const float *logits =
+                whole_pass(it, &tape, &model, ids, 1 + SMALL_IMAGE_ROWS + i, shown, 1);
+            for (size_t k = 0; k < choices.text.n; k++)
+                assert_true(logits[choices.text.ids[k]] <= logits[fill->ids[i]]);
         }
     }
     vlm_answer_release(&it->answer);
@@ -457,6 +428,7 @@ static void test_caption(void **state)
     assert_string_equal(it->err.msg, "2 images for a prompt with 1 <image>");
     vlm_tape_release(&tape);
     vlm_generator_free(generator);
+    vlm_choices_release(&choices);
     vlm_model_release(&model);
 }
 
@@ -651,7 +623,7 @@ static void test_grammar_allowed(void **state)
         struct vlm_grammar grammar;
         size_t at = 0;
         bool may_end;
-        parse_prompt(it, cases[i].prompt);
+        small_prompt(it->sequencer, &it->vocabulary, &it->prompt, cases[i].prompt);
         vlm_grammar_init(&grammar, &it->vocabulary);
         while (at < it->prompt.n &&
                vlm_vocabulary_mask_number(&it->vocabulary, it->prompt.ids[at]) < 0)
@@ -672,9 +644,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_whole_image, setup, teardown),
         cmocka_unit_test_setup_teardown(test_region, setup, teardown),
         cmocka_unit_test_setup_teardown(test_regions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_promised_image, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_any_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_text, setup, teardown),
         cmocka_unit_test_setup_teardown(test_greedy, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_code_logits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_caption, setup, teardown),
         cmocka_unit_test_setup_teardown(test_score, setup, teardown),
         cmocka_unit_test_setup_teardown(test_seeds, setup, teardown),

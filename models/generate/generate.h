@@ -23,6 +23,8 @@
 
 struct vlm_generator;
 
+#define VLM_MASK_ANY UINT32_MAX
+
 struct vlm_generate_options {
     uint64_t seed;
     double temperature,
@@ -30,18 +32,71 @@ struct vlm_generate_options {
     int64_t top_k, image_top_k; /* 0: all */
     double top_p, image_top_p;  /* 1: all */
     size_t max_tokens;          /* of a fill or a continuation; 0: as many as fit */
+    const size_t *mask_tokens;  /* [masks]: max_tokens of each; 0: max_tokens; NULL: of all */
     bool no_grammar;            /* images are not kept whole */
     const uint32_t
         *stop; /* tokens that end a continuation beside </s>; they are not in the answer */
     size_t n_stop;
     bool one_image; /* stop a continuation behind the first whole image that was drawn */
     /* Of each mask of the prompt: how many codes it stands for when it is within an image. NULL: of several
-     * masks in one image the last gets what the others leave, which end where the model ends them. */
+     * masks in one image the last gets what the others leave, which end where the model ends them; VLM_MASK_ANY:
+     * the same for one mask. */
     const uint32_t *mask_codes;
+    /* [masks][VLM_CODES]: of a mask within an image, the code that comes as its k-th; VLM_CODE_UNKNOWN: drawn. A
+     * forced code is not drawn: it counts neither as generated nor in the likelihood. NULL: none. */
+    const uint16_t *forced;
+    const bool
+        *space; /* [masks]: the fill begins with a token that begins with a space; NULL: none */
+    double min_p,
+        image_min_p; /* 0: all; else only those at least so likely, relative to the likeliest */
+    double typical,
+        image_typical; /* 0, 1: all; else that share of the most typical ones (draw.h) */
+    /* Of text, over the tokens of the last `penalty_last` rows (0: all), prompt included: logits divided (negative ones
+     * multiplied) by `repeat` (Keskar et al. 2019, "CTRL", section 4.1; 1: off); less `presence` once, less
+     * `frequency` for each time that the token was drawn (0: off). */
+    double repeat, presence, frequency;
+    size_t penalty_last;
+    const struct vlm_logit_bias *bias; /* [n_bias] added to logits; -INFINITY: never */
+    size_t n_bias;
+    /* Strings that end a continuation, or a fill of text, as they appear; what was drawn of them is not in
+     * the answer's text (spell.h), though it is among its tokens. */
+    const char *const *words;
+    size_t n_words;
+    double
+        guidance; /* of codes, with a negative prompt: z = negative + guidance (z - negative); 1: off */
+    size_t
+        beams; /* 0, 1: none; else the likeliest of so many, by log-likelihood / length^length_penalty */
+    double length_penalty;
+    size_t likely;   /* of each drawn token, so many of the likeliest are kept */
+    bool ignore_end; /* the end is never drawn where something else may come */
+    /* Of a continuation, with the grammar of images. While fewer than images_min have begun in it, it does not end by
+     * itself, and behind the next tag that ends image_start [n_image_start] comes, the ids of '<img src="'; not where
+     * no whole image fits any more. images_limited: when images_max have begun, no further img is. */
+    size_t images_min, images_max;
+    bool images_limited;
+    const uint32_t *image_start;
+    size_t n_image_start;
+    bool
+        any_order; /* masks stand in the prompt in any order; they are filled by number. Not with beams */
+};
+/* Limits: beyond them VLM_EUSAGE. beams: VLM_LANES_MAX. */
+enum {
+    VLM_STOP_WORDS_MAX = 16,
+    VLM_STOP_WORD_SIZE_MAX = 256, /* bytes */
+    VLM_GUIDANCE_MAX = 100,
+    VLM_LENGTH_PENALTY_MAX = 10, /* and its negative */
+    VLM_REPEAT_MAX = 10,
+    VLM_LIKELY_MAX = 100,
+};
+
+struct vlm_logit_bias {
+    uint32_t id;
+    float bias;
 };
 #define VLM_GENERATE_DEFAULTS                                                                      \
     {                                                                                              \
-        .temperature = 1, .image_temperature = 1, .top_p = 1, .image_top_p = 1                     \
+        .temperature = 1, .image_temperature = 1, .top_p = 1, .image_top_p = 1, .repeat = 1,       \
+        .guidance = 1, .length_penalty = 1, .typical = 1, .image_typical = 1                       \
     }
 
 enum vlm_stop_reason { VLM_STOP_END, VLM_STOP_LIMIT, VLM_STOP_WORD, VLM_STOP_IMAGE };

@@ -131,6 +131,37 @@ void vlm_grammar_feed(struct vlm_grammar *grammar, uint32_t id)
         feed_byte(grammar, (char)piece.at[i]);
 }
 
+void vlm_grammar_text(struct vlm_grammar *grammar, const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        feed_byte(grammar, text[i]);
+}
+
+/* Whether all that follows is of an img's tag. */
+static bool is_img(const struct vlm_grammar *grammar)
+{
+    return (grammar->place == VLM_PLACE_NAME && grammar->matched == 3) ||
+           (grammar->place >= VLM_PLACE_TAG && grammar->img);
+}
+
+bool vlm_grammar_opens_image(const struct vlm_grammar *grammar, uint32_t id)
+{
+    struct vlm_grammar page = *grammar;
+    if (id >= page.vocabulary->n_text || vlm_vocabulary_is_control(page.vocabulary, id))
+        return false;
+    const struct vlm_bytes piece = vlm_text_tokenizer_piece(page.vocabulary->tokenizer, id);
+    const size_t n = piece.at ? vlm_bytes_left(&piece) : 0;
+    if (!n || (page.place == VLM_PLACE_OUTSIDE && !memchr(piece.at, '<', n)))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const bool img = is_img(&page), image = page.place == VLM_PLACE_IMAGE;
+        feed_byte(&page, (char)piece.at[i]);
+        if ((is_img(&page) && !img) || (page.place == VLM_PLACE_IMAGE && !image))
+            return true;
+    }
+    return false;
+}
+
 bool vlm_grammar_is_quote(const struct vlm_vocabulary *vocabulary, uint32_t id)
 {
     if (id >= vocabulary->n_text || vlm_vocabulary_is_control(vocabulary, id))

@@ -39,6 +39,12 @@ void vlm_grammar_init(struct vlm_grammar *grammar, const struct vlm_vocabulary *
 /* One token of the sequence. Masks change nothing: their spans are fed in their place. */
 void vlm_grammar_feed(struct vlm_grammar *grammar, uint32_t id);
 
+/* Bytes of markup, without tokens and codes. */
+void vlm_grammar_text(struct vlm_grammar *grammar, const char *text, size_t n);
+
+/* Whether a text token would begin an img, or the src of one. */
+bool vlm_grammar_opens_image(const struct vlm_grammar *grammar, uint32_t id);
+
 /* What stands around a mask, from whose place on tokens are to be drawn. */
 struct vlm_hole {
     bool inside;          /* of an image: only codes are drawn */

@@ -80,7 +80,7 @@ size_t vlm_prompt_stops(uint32_t stop[1], const struct vlm_vocabulary *vocabular
     return recipe->sampling.kind == VLM_SAMPLE_PAIRS;
 }
 
-static bool is_markup(const struct vlm_recipe *recipe)
+bool vlm_prompt_is_markup(const struct vlm_recipe *recipe)
 {
     return recipe->sampling.form == VLM_RENDER_CM3 || recipe->sampling.form == VLM_RENDER_HTLM;
 }
@@ -93,7 +93,7 @@ static int check(const struct vlm_vocabulary *vocabulary, const struct vlm_recip
     if (wanted != n_images)
         return vlm_fail(err, VLM_EUSAGE, "%zu images for a prompt with %zu {image}", n_images,
                         wanted);
-    if (n_images && !recipe->encoder && !(is_markup(recipe) && vocabulary->n_codes))
+    if (n_images && !recipe->encoder && !(vlm_prompt_is_markup(recipe) && vocabulary->n_codes))
         return vlm_fail(err, VLM_EUSAGE, "an image for a model that takes none");
     struct place place = { .at = NULL };
     while (recipe->encoder && next_place(&place, text, n))
@@ -127,11 +127,28 @@ static void write_out(struct vlm_buffer *out, const struct vlm_recipe *recipe, c
 }
 
 /* schemas/sample.md: blocks begin with </s>, windows and pairs with <s>. */
-static uint32_t begin_token(const struct vlm_vocabulary *vocabulary,
-                            const struct vlm_recipe *recipe)
+uint32_t vlm_prompt_begin_token(const struct vlm_vocabulary *vocabulary,
+                                const struct vlm_recipe *recipe)
 {
-    return vocabulary->control[recipe->sampling.kind == VLM_SAMPLE_CAUSAL_MASK ? VLM_CONTROL_END
-                                                                               : VLM_CONTROL_BEGIN];
+    const uint32_t begin = vocabulary->control[VLM_CONTROL_BEGIN];
+    if (vocabulary->foreign)
+        return begin < vocabulary->size ? begin : UINT32_MAX;
+    return recipe->sampling.kind == VLM_SAMPLE_CAUSAL_MASK ? vocabulary->control[VLM_CONTROL_END]
+                                                           : begin;
+}
+
+bool vlm_prompt_begin(struct vlm_sequence *sequence, const struct vlm_vocabulary *vocabulary,
+                      const struct vlm_recipe *recipe)
+{
+    const uint32_t begin = vlm_prompt_begin_token(vocabulary, recipe);
+    return begin == UINT32_MAX || vlm_sequence_push(sequence, begin, 0);
+}
+
+static void count_masks(struct vlm_prompt *prompt, const struct vlm_vocabulary *vocabulary)
+{
+    for (size_t i = 0; i < prompt->sequence.n && prompt->n_masks < VLM_MASKS_DEFAULT; i++)
+        if (vlm_vocabulary_mask_number(vocabulary, prompt->sequence.ids[i]) >= 0)
+            prompt->mask_codes[prompt->n_masks++] = VLM_MASK_ANY;
 }
 
 int vlm_prompt_make(struct vlm_prompt *prompt, struct vlm_sequencer *sequencer,
@@ -148,14 +165,14 @@ int vlm_prompt_make(struct vlm_prompt *prompt, struct vlm_sequencer *sequencer,
     write_out(&whole, recipe, text, n, codes);
     if (whole.failed)
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for a prompt of %zu bytes", n);
-    unsigned flags = VLM_PARSE_PROMPT | (is_markup(recipe) ? VLM_PARSE_MARKUP : 0);
+    unsigned flags = VLM_PARSE_PROMPT | (vlm_prompt_is_markup(recipe) ? VLM_PARSE_MARKUP : 0);
     if (rc == VLM_OK)
         rc = vlm_sequence_parse(sequencer, &ids, whole.size ? (const char *)whole.data : "",
                                 whole.size, flags, err);
-    if (rc == VLM_OK &&
-        (!vlm_sequence_push(&prompt->sequence, begin_token(vocabulary, recipe), 0) ||
-         !vlm_sequence_append(&prompt->sequence, &ids, 0, ids.n)))
+    if (rc == VLM_OK && (!vlm_prompt_begin(&prompt->sequence, vocabulary, recipe) ||
+                         !vlm_sequence_append(&prompt->sequence, &ids, 0, ids.n)))
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for a prompt of %zu tokens", ids.n);
+    count_masks(prompt, vocabulary);
     if (rc == VLM_OK && recipe->encoder && n_images) {
         prompt->codes = calloc(n_images, VLM_IMAGE_CODES * sizeof(*prompt->codes));
         if (!prompt->codes)
@@ -169,9 +186,58 @@ int vlm_prompt_make(struct vlm_prompt *prompt, struct vlm_sequencer *sequencer,
     return rc;
 }
 
+/* The last byte of a text token; 0: it is none, or has none. */
+static char last_byte(const struct vlm_vocabulary *vocabulary, uint32_t id, size_t *n)
+{
+    *n = 0;
+    if (id >= vocabulary->n_text || vlm_vocabulary_is_control(vocabulary, id) ||
+        vlm_vocabulary_mask_number(vocabulary, id) >= 0)
+        return 0;
+    const struct vlm_bytes piece = vlm_text_tokenizer_piece(vocabulary->tokenizer, id);
+    *n = piece.at ? vlm_bytes_left(&piece) : 0;
+    return *n ? (char)piece.at[*n - 1] : 0;
+}
+
+/* Whether token i is one space, between a word and a mask. */
+static bool is_taken(const struct vlm_sequence *ids, size_t i,
+                     const struct vlm_vocabulary *vocabulary)
+{
+    size_t n, before;
+    const int mask = vlm_vocabulary_mask_number(vocabulary, ids->ids[i + 1]);
+    if (mask < 0 || mask >= VLM_MASKS_DEFAULT)
+        return false;
+    if (last_byte(vocabulary, ids->ids[i], &n) != ' ' || n != 1)
+        return false;
+    const char word = last_byte(vocabulary, ids->ids[i - 1], &before);
+    return before && !strchr(" \n\t\r\f>\"", word);
+}
+
+int vlm_prompt_take_spaces(struct vlm_prompt *prompt, const struct vlm_vocabulary *vocabulary,
+                           struct vlm_err *err)
+{
+    struct vlm_sequence *ids = &prompt->sequence, out = { 0 };
+    size_t from = 0;
+    bool good = true;
+    if (!vlm_text_tokenizer_is_bytewise(vocabulary->tokenizer))
+        return VLM_OK;
+    for (size_t i = 1; good && i + 1 < ids->n; i++) {
+        if (!is_taken(ids, i, vocabulary))
+            continue;
+        prompt->space[vlm_vocabulary_mask_number(vocabulary, ids->ids[i + 1])] = true;
+        good = vlm_sequence_append(&out, ids, from, i);
+        from = i + 1;
+    }
+    good = good && vlm_sequence_append(&out, ids, from, ids->n);
+    struct vlm_sequence kept = *ids;
+    *ids = out;
+    vlm_sequence_release(&kept);
+    return good ? VLM_OK : vlm_fail(err, VLM_ENOMEM, "no memory for a prompt");
+}
+
 void vlm_prompt_release(struct vlm_prompt *prompt)
 {
     vlm_sequence_release(&prompt->sequence);
     free(prompt->codes);
+    free(prompt->forced);
     *prompt = (struct vlm_prompt){ .codes = NULL };
 }

@@ -17,7 +17,7 @@ attempt -m out --text A
 attempt -m run/model --text A --prompt B
 attempt -m run/model --prompt absent
 attempt -m run/model --text '<p><mask:1></p>'
-attempt -m run/model --text '<mask:0><mask:0>'
+attempt -m run/model --text '<mask:0><mask:0><mask:0>'
 attempt -m run/model --text '<img src="{image}">'
 attempt -m run/model --text '<img src="{image}">' absent.png
 attempt -m run/model --text '<img src="{image}">' out/manifest.json

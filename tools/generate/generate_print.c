@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "models/generate/spell.h"
 #include "tools/common/print.h"
 #include "tools/generate/generate_tool.h"
 
@@ -74,28 +75,79 @@ static int write_pictures(const struct printing *it, struct vlm_err *err)
 
 /* ---- text ---- */
 
+/* A fill as text, less the stop word that ended it and what its last token has behind that. The word is not looked
+ * for in codes. */
+static int add_fill(struct vlm_buffer *out, const struct printing *it, size_t fill,
+                    const uint32_t *ids, size_t n, struct vlm_err *err)
+{
+    const struct vlm_vocabulary *vocabulary = it->printer->vocabulary;
+    const struct vlm_generate_options *options = &it->printer->request->options;
+    size_t last = n, word;
+    while (last > 0 && !vlm_vocabulary_is_code(vocabulary, ids[last - 1]))
+        last--;
+    int rc = vlm_sequence_text(out, vocabulary, ids, last, err);
+    const size_t begin = out->size;
+    if (rc == VLM_OK)
+        rc = vlm_sequence_text(out, vocabulary, ids + last, n - last, err);
+    if (rc != VLM_OK || it->answer->why[fill] != VLM_STOP_WORD || out->size == begin)
+        return rc;
+    const size_t end = vlm_spell_find(out->data + begin, out->size - begin, 0, options->words,
+                                      options->n_words, &word);
+    if (end != SIZE_MAX)
+        out->size = begin + end;
+    return VLM_OK;
+}
+
+/* Tokens of the page, which are no picture that is written. */
+static int add_tokens(struct vlm_buffer *out, const struct printing *it, size_t from, size_t to,
+                      struct vlm_err *err)
+{
+    const struct vlm_vocabulary *vocabulary = it->printer->vocabulary;
+    const uint32_t *page = it->answer->sequence.ids;
+    const struct vlm_sequence *prompt = it->printer->prompt;
+    int rc = VLM_OK;
+    for (size_t i = 0, at = 0, fill = 0; rc == VLM_OK && i <= prompt->n; i++, at++) {
+        if (i < prompt->n && vlm_vocabulary_mask_number(vocabulary, prompt->ids[i]) < 0)
+            continue;
+        if (fill == it->answer->n_fills)
+            break;
+        const size_t begin = VLM_MAX(at, from), end = at + it->answer->fills[fill].n;
+        if (end > begin && end <= to) {
+            rc = vlm_sequence_text(out, vocabulary, page + from, begin - from, err);
+            if (rc == VLM_OK)
+                rc = add_fill(out, it, fill, page + begin, end - begin, err);
+            from = end;
+        }
+        at = end - 1;
+        fill++;
+    }
+    return rc == VLM_OK ? vlm_sequence_text(out, vocabulary, page + from, to - from, err) : rc;
+}
+
 /* The document without its begin token; a picture that was written is named in the place of its codes. */
 static int add_text(struct vlm_buffer *out, const struct printing *it, struct vlm_err *err)
 {
     const struct vlm_sequence *page = &it->answer->sequence;
-    const struct vlm_vocabulary *vocabulary = it->printer->vocabulary;
     char name[NAME_SIZE];
-    size_t at = 1;
+    size_t at = page->n && vlm_vocabulary_is_control(it->printer->vocabulary, page->ids[0]);
     int rc = VLM_OK;
     for (size_t i = 0; it->printer->coder && rc == VLM_OK && i < page->n_images; i++) {
         const struct vlm_sequence_image *image = &page->images[i];
-        rc = vlm_sequence_text(out, vocabulary, page->ids + at, image->position - at, err);
+        rc = add_tokens(out, it, at, image->position, err);
         vlm_buffer_text(out, picture_name(name, it->first + i));
         at = image->position + image->n_tokens;
     }
-    return rc == VLM_OK ? vlm_sequence_text(out, vocabulary, page->ids + at, page->n - at, err)
-                        : rc;
+    return rc == VLM_OK ? add_tokens(out, it, at, page->n, err) : rc;
 }
 
 static void json_bytes(struct vlm_json *json, const char *key, const struct vlm_buffer *text)
 {
+    struct vlm_buffer shown = { 0 };
     vlm_json_key(json, key);
-    vlm_json_text(json, text->size ? (const char *)text->data : "", text->size);
+    vlm_spell_bytes(&shown, text->data, text->size); /* as the server has it */
+    vlm_json_text(json, shown.size ? (const char *)shown.data : "", shown.size);
+    json->out->failed = json->out->failed || shown.failed;
+    vlm_buffer_release(&shown);
 }
 
 static int json_fills(struct vlm_json *json, const struct printing *it, struct vlm_buffer *text,
@@ -107,7 +159,7 @@ static int json_fills(struct vlm_json *json, const struct printing *it, struct v
     for (size_t i = 0; rc == VLM_OK && i < it->answer->n_fills; i++) {
         const struct vlm_sequence *fill = &it->answer->fills[i];
         vlm_buffer_reset(text);
-        rc = vlm_sequence_text(text, it->printer->vocabulary, fill->ids, fill->n, err);
+        rc = add_fill(text, it, i, fill->ids, fill->n, err);
         vlm_json_open(json, '{');
         vlm_json_member_number(json, "mask", i);
         json_bytes(json, "text", text);

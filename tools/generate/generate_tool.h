@@ -5,14 +5,16 @@
 #include "models/folder/model_folder.h"
 #include "models/generate/generate.h"
 #include "models/generate/prompt.h"
+#include "models/model/model_serve.h"
 
 struct vlm_generate_request {
     const char *model, *prompt_file, *text, *folder; /* folder: for pictures */
+    const char *negative;                            /* prompt of guidance; NULL: none */
     const char *const *images;                       /* [n_images] files */
     size_t n_images;
     size_t answers; /* with the seeds seed, seed + 1, ... */
     size_t threads;
-    enum vlm_dtype precision;
+    enum vlm_weights weights;
     struct vlm_generate_options options;
     bool json, quiet;
 };
@@ -29,6 +31,7 @@ VLM_MUST_CHECK int vlm_generate_encode(uint16_t *codes, const char *const *files
 struct vlm_answer_printer {
     const struct vlm_generate_request *request;
     const struct vlm_vocabulary *vocabulary;
+    const struct vlm_sequence *prompt;
     struct vlm_coder *coder; /* NULL: pictures stay codes */
     size_t pictures;         /* so far */
 };
