@@ -4,7 +4,7 @@
 # build/bin/vlm-NAME. Folders stand in the line of docs/ARCHITECTURE.md, and archives are linked in
 # its reverse. SAN=address,undefined and SAN=thread build into folders of their own.
 
-FOLDERS  = base nn tokenize vqgan shard models trainer
+FOLDERS  = base nn tokenize vqgan shard models trainer serve
 CC      ?= gcc
 SAN     ?=
 comma   := ,
@@ -22,11 +22,13 @@ say := $(if $(V),@:,@echo)
 Q   := $(if $(V),,@)
 
 LIBRARIES = libxml-2.0 libarchive lmdb libjpeg spng libwebp libwebpdemux zlib libdeflate libzstd \
-            libbrotlidec json-c libxxhash libcrypto libseccomp openblas libpcre2-8 libutf8proc
+            libbrotlidec json-c libxxhash libcrypto libseccomp openblas libpcre2-8 libutf8proc \
+            libevent_core libevent_pthreads
 PACKAGES  = gcc make pkg-config libxml2-dev libarchive-dev liblmdb-dev libjpeg62-turbo-dev \
             libspng-dev libwebp-dev libgif-dev zlib1g-dev libdeflate-dev libzstd-dev libbrotli-dev \
             libjson-c-dev libxxhash-dev libssl-dev \
-            libseccomp-dev libopenblas-pthread-dev libpcre2-dev libutf8proc-dev libcmocka-dev
+            libseccomp-dev libopenblas-pthread-dev libpcre2-dev libutf8proc-dev libevent-dev \
+            libcmocka-dev
 CHECKERS  = clang clang-format cppcheck shellcheck mandoc
 
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -39,7 +41,7 @@ LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lgif -lm -pthr
 
 sources  = $(filter-out %_main.c,$(wildcard $(1)/*.c $(1)/*/*.c))
 objects  = $(patsubst %.c,$(BUILD)/%.o,$(call sources,$(1)))
-ARCHIVES = $(foreach f,trainer models shard vqgan tokenize nn base,$(BUILD)/$(f).a)
+ARCHIVES = $(foreach f,serve trainer models shard vqgan tokenize nn base,$(BUILD)/$(f).a)
 MAINS    = $(wildcard $(FOLDERS:=/vlm_*_main.c) tools/vlm_*_main.c)
 TOOLS    = $(foreach m,$(MAINS),$(BIN)/vlm-$(subst _,-,$(patsubst vlm_%_main.c,%,$(notdir $(m)))))
 TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
@@ -80,6 +82,7 @@ shipped = vqgan/shipped/config.json vqgan/shipped/model.safetensors
 $(BUILD)/vqgan/tokenizer/shipped.o build/fuzz/vqgan/tokenizer/shipped.o: $(shipped)
 $(BUILD)/models/recipe/shipped_recipes.o build/fuzz/models/recipe/shipped_recipes.o: $(wildcard models/recipes/*.ini)
 $(BUILD)/tokenize/text/shipped_tokenizer.o build/fuzz/tokenize/text/shipped_tokenizer.o: tokenize/text/shipped/tokenizer.json
+$(BUILD)/serve/page/web_page.o build/fuzz/serve/page/web_page.o: serve/page/web_page.html
 
 $(BUILD)/%.o: %.c
 	$(say) "compile $<"
@@ -123,7 +126,8 @@ check: ## layers, format, warnings as errors with gcc and clang, cppcheck, shell
 format: ## rewrite all C files as .clang-format says
 	clang-format -i $(CFILES)
 
-demo: deps ## make a small crawl, shard it, verify it, show what is inside
+demo: deps ## make a small crawl, shard it, train a model, serve it, ask it
+	@tools/deps.sh curl
 	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@tools/demo.sh $(BIN)
 
@@ -156,10 +160,12 @@ build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o $(FUZZ_OBJECTS)
 	$(say) "link    $@"
 	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@ $(LDLIBS)
 
-install: all ## copy the programs and their manual pages below PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+install: all ## copy the programs, their manual pages and the service below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(filter-out %/vlm-learn,$(TOOLS)) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(wildcard $(FOLDERS:=/*.1) tools/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	sed 's,/usr/local/bin,$(PREFIX)/bin,' serve/vlm-serve.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/vlm-serve.service
+	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/vlm-serve.service
 
 dist: ## a tar of the committed tree
 	git archive --format=tar.gz --prefix=vlm/ -o vlm.tar.gz HEAD

@@ -4,6 +4,10 @@
 #
 #     base -> nn -> {tokenize, vqgan} -> shard -> models -> {trainer, serve}
 #
+# within serve/ a room includes itself and rooms to its left in
+#
+#     {http, page} -> work -> picture -> api -> run
+#
 # and a third-party header is included in one folder only. Mains, tools/ and tests/ may include any
 # folder of ours; tests/ may include any header.
 set -eu
@@ -19,6 +23,12 @@ BEGIN {
     allowed["models"]   = "base nn tokenize vqgan shard models"
     allowed["trainer"]  = "base nn tokenize vqgan shard models trainer"
     allowed["serve"]    = "base nn tokenize vqgan shard models serve"
+    room["http"]    = "http"
+    room["page"]    = "page"
+    room["work"]    = "http work"
+    room["picture"] = "http work picture"
+    room["api"]     = "http page work picture api"
+    room["run"]     = "http page work picture api run"
     n = split("libxml/ tokenize archive.h tokenize archive_entry.h tokenize lmdb.h shard " \
               "seccomp.h shard jpeglib.h vqgan spng.h vqgan webp/ vqgan gif_lib.h vqgan " \
               "json-c/ base openssl/ base xxhash.h base cblas.h nn pcre2.h tokenize utf8proc.h tokenize event2/ serve", word, " ")
@@ -47,6 +57,11 @@ BEGIN {
         next
     if (index(" " allowed[folder] " ", " " target " ") == 0) {
         printf "%s:%s: %s/ may not include \"%s\"\n", file, line, folder, name
+        bad = 1
+    }
+    split(file, from, "/"); split(name, to, "/")
+    if (folder == "serve" && target == "serve" && index(" " room[from[2]] " ", " " to[2] " ") == 0) {
+        printf "%s:%s: serve/%s/ may not include \"%s\"\n", file, line, from[2], name
         bad = 1
     }
 }
