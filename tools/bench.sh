@@ -7,6 +7,8 @@
 # in the folder VLM_PEERS (else ../shared/peers). VLM_BENCH_STEPS lists shape:vocabulary pairs; each
 # takes some ten minutes. Of the turns of each the fastest counts, of PyTorch's variants the strongest.
 # The f16 VQGAN runs in turns with vq_taming.py of that folder in the same way; VLM_BENCH_VQGAN lists jobs.
+# Prompts and decoding run in turns with llama.cpp through llamacpp.py of that folder, where a python3 has llama_cpp and
+# gguf: one stream, sixteen, and a prompt; VLM_BENCH_GENERATE lists shape:vocabulary pairs of that script.
 # Text becomes ids beside tiktoken, and vocabularies are learnt beside the package tokenizers, where a python3 has both.
 set -eu
 bin=$(cd "$1" && pwd)
@@ -227,6 +229,59 @@ for pair in ${VLM_BENCH_STEPS-6x512:8192}; do
         step "${pair%:*}" "${pair#*:}" bf16 "$threads"
     done
 done
+
+# Decoding and prompts, fp32, bf16 and int8 beside llama.cpp's q8_0.
+llama=
+if [ -f "$peers/llamacpp.py" ] && [ -d "$data/tokenizers/tokenizer-gpt2" ]; then
+    for candidate in build/peers/bin/python3 python3; do
+        if command -v "$candidate" >/dev/null && "$candidate" -c 'import llama_cpp, gguf' 2>/dev/null; then
+            llama=$(command -v "$candidate")
+            break
+        fi
+    done
+fi
+
+# llamacpp SHAPE DTYPE THREADS ...: a run that fails (q8_0 does on some machines) is a peer that is not there.
+llamacpp() {
+    shape=$1 dtype=$2 threads=$3
+    shift 3
+    [ -z "$llama" ] || "$llama" "$peers/llamacpp.py" "$data/tokenizers/tokenizer-gpt2" --shape "$shape" --dtype "$dtype" \
+        --threads "$threads" --repeat 3 "$@" 2>/dev/null || true
+}
+
+# generate SHAPE VOCABULARY DTYPE THREADS
+generate() {
+    peer=$3
+    [ "$3" != int8 ] || peer=q8_0
+    rm -f "$work"/ours "$work"/one "$work"/many "$work"/prefill
+    for _ in 1 2; do
+        "$bin/vlm-bench" generate --shape "$1" --vocab "$2" --dtype "$3" -j "$4" --repeat 3 --json >>"$work/ours"
+        llamacpp "$1" "$peer" "$4" >>"$work/one"
+        llamacpp "$1" "$peer" "$4" --streams 16 >>"$work/many"
+        llamacpp "$1" "$peer" "$4" --job prefill >>"$work/prefill"
+    done
+    for key in one many prefill; do
+        a=$(value "$key" <"$work/ours" | largest)
+        b=$(value value <"$work/$key" | largest)
+        case $key in
+        one) name='1 stream' ;;
+        many) name='16 streams' ;;
+        *) name=$key ;;
+        esac
+        printf '%-34s %12s %12s %8s\n' "$1 $3 -j$4 $name tokens/s" "$a" "${b:--}" "$(ratio "$a" "${b:-0}")"
+    done
+    a=$(value weights_gbytes <"$work/ours" | largest)
+    b=$(value read_gbytes <"$work/ours" | largest)
+    printf '%-34s %12s %12s %8s\n' "$1 $3 -j$4 weights GB/s (memory)" "$a" "$b" "$(ratio "$a" "$b")"
+}
+
+for pair in ${VLM_BENCH_GENERATE-6x512:8192 12x768:50257}; do
+    for dtype in fp32 bf16 int8; do
+        generate "${pair%:*}" "${pair#*:}" "$dtype" 2
+    done
+done
+[ -n "$llama" ] || echo "  (llama.cpp or llamacpp.py is not there: pip install llama-cpp-python gguf into build/peers, set VLM_PEERS)"
+
 # vqgan JOB PRECISION DTYPE THREADS: PyTorch's batch is as many images as there are threads, or 1.
 vqgan() {
     rm -f "$work"/ours "$work"/theirs

@@ -3,6 +3,7 @@
 
 #include "base/verb.h"
 #include "tools/bench/bench_gemm.h"
+#include "tools/bench/bench_generate.h"
 #include "tools/bench/bench_html.h"
 #include "tools/bench/bench_image.h"
 #include "tools/bench/bench_ops.h"
@@ -25,6 +26,7 @@ static const struct vlm_verb verbs[] = {
       "[--shape MxNxK]... products beside the machine's peak and OpenBLAS" },
     { "ops", vlm_bench_ops, "[NAME...]          every op beside the machine's peak or bandwidth" },
     { "step", vlm_bench_step, "[--shape LxW]      training step of a decoder" },
+    { "generate", vlm_bench_generate, "[--shape LxW]      prompts and decoding of a decoder" },
     { "vq-train", vlm_bench_vq_train, "[--kind vq-s|vq-xs] training step of an image tokenizer" },
     { "sequence", vlm_bench_sequence, "OUT                documents of a shard set to ids" },
     { "tokenize", vlm_bench_tokenize, "[-t TOKENIZER] FILE... text to tokens, one thread" },

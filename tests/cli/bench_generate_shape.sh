@@ -1,0 +1,1 @@
+vlm-bench generate --shape 6by512
