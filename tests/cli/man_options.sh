@@ -37,6 +37,7 @@ done
 for verb in $(vlm-tokenize --help | awk '/^  [a-z]+  / { print $1 }'); do
     compare tokenize/vlm-tokenize.1 "$verb" vlm-tokenize "$verb"
 done
+compare serve/vlm-serve.1 serve vlm-serve
 compare trainer/vlm-train.1 run vlm-train
 for verb in run eval dump; do
     compare trainer/vlm-train.1 "$verb" vlm-train "$verb"

@@ -72,6 +72,10 @@ VLM_MUST_CHECK int vlm_checkpoint_load(const char *run, uint64_t at_most, struct
                                        void (*tell)(const char *sentence, void *context),
                                        void *context, struct vlm_err *err);
 
+/* Whether the files of a model folder are those of its SHA256SUMS, README.md apart; a folder without that is not
+ * checked. VLM_EDIFFER, VLM_EFORMAT: which file, and why. */
+VLM_MUST_CHECK int vlm_model_sums_check(const char *folder, struct vlm_err *err);
+
 /* The steps of all checkpoints of a run, ascending; none when the folder is absent. *steps is freed by the
  * caller, also on failure. */
 VLM_MUST_CHECK int vlm_checkpoint_steps(uint64_t **steps, size_t *n, const char *run,
