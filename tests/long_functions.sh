@@ -55,3 +55,16 @@ random() { # LIMIT: the number is in $random
     # shellcheck disable=SC2034  # the caller reads it
     random=$((random_state % $1))
 }
+
+# A shard set `out` and a model of one step that draws pictures, `run/model`, for the checks of the server.
+serve_model() {
+    vlm-make-crawl -n 12 -o crawl -q && vlm-shard crawl -o out -q && vlm-vqgan encode out -q &&
+        vlm-train out -o run --n-layer 2 --n-embd 64 --n-head 4 --block-size 512 --max-iters 1 --validation 20% --eval-interval 0 \
+            --sample-interval 0 -q
+}
+
+# The interpreter that PYTHON names, or python3; false without one.
+find_python() {
+    python=${PYTHON:-python3}
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null
+}
