@@ -1,8 +1,8 @@
 #!/bin/sh
 # demo.sh BIN - makes a small crawl, shards it, verifies the shards and shows what is inside: a page whose pictures
 # are drawn back from their codes, and what a model will see of it. Then it trains a model for about four minutes,
-# on a larger crawl of simpler pages, and asks it: a caption, a hidden phrase, a picture. Every command is printed before it runs; all
-# files are below build/demo.
+# on a larger crawl of simpler pages, serves it, and asks it everything that a causal-masked model can be asked. Every command is
+# printed before it runs, every request as the curl line that repeats it; all files are below build/demo.
 set -eu
 PATH=$(cd "$1" && pwd):$PATH
 here=build/demo
@@ -18,12 +18,25 @@ show() {
     "$@"
 }
 
-# A model and what it is asked: --text of vlm-generate, shown with its quotes.
-ask() { # TEXT OPTIONS...
-    text=$1
-    shift
-    printf "\n\$ vlm-generate -m %s --text '%s' %s\n" "$here/run/model" "$text" "$*"
-    vlm-generate -m "$here/run/model" --text "$text" "$@"
+# POSTs the JSON on standard input, and prints the line that repeats it and the answer. The bytes of pictures go to
+# $here/drawn/NAME.png, NAME-1.png, ... and are left out.
+ask() { # NAME PATH
+    body=$(cat)
+    printf "\n\$ curl -s --unix-socket %s http://localhost%s --json '%s'\n" "$socket" "$2" "$body"
+    curl -s --unix-socket "$socket" "http://localhost$2" --json "$body" >$here/answer.json
+    number=
+    # shellcheck disable=SC2013  # base64 has no spaces
+    for picture in $(grep -o 'iVBORw0KGgo[A-Za-z0-9+/=]*' $here/answer.json); do
+        printf %s "$picture" | base64 -d >"$here/drawn/$1$number.png"
+        number=$((number - 1))
+    done
+    sed 's|iVBORw0KGgo[A-Za-z0-9+/=]*|...|g; s|\("codes": *\[[0-9]*, *[0-9]*\)[0-9, ]*|\1, ...|g' $here/answer.json
+}
+
+# Puts a picture into the server's memory; prints the URL by which requests name it, vlm:sha256:HASH.
+upload() { # FILE
+    curl -sf --unix-socket "$socket" http://localhost/v1/images/blobs -H 'Content-Type: image/png' --data-binary "@$1" |
+        sed 's/.*"url": "\([^"]*\)".*/\1/'
 }
 
 mkdir -p $here
@@ -55,21 +68,89 @@ say "Three pictures that it has not seen; the first is of a green star on the le
 show vlm-make-crawl --output $here/new --pages 3 --world simple --seed 2 --no-damage
 printf '\n$ vlm-vqgan encode %s | vlm-vqgan decode -o %s\n' $here/new $here/pictures
 vlm-vqgan encode -q $here/new | vlm-vqgan decode -q -o $here/pictures
-say "A caption for each of the two, the phrase that is hidden in front of a picture, and a picture for words:"
-page='<html lang="en"><body><img '
-for number in 0 1; do
-    ask "${page}src=\"{image}\" title=\"" $here/pictures/00000$number.png --temp 0 --max-tokens 20 \
-        -o $here/drawn
+
+say "The server, at a UNIX socket here (without --host: http://localhost:8080, and a page for your browser there):"
+mkdir -p $here/drawn
+socket=$here/vlm.sock
+printf '\n$ vlm-serve -m %s --host %s --parallel 8 &\n' $here/run/model $socket
+vlm-serve -q -m $here/run/model --host $socket --parallel 8 &
+server=$!
+trap 'kill $server 2>/dev/null' EXIT
+until curl -sf --unix-socket $socket http://localhost/ready >/dev/null; do
+    kill -0 $server
+    sleep 0.1
 done
-ask "${page}alt=\"<mask:0>\" src=\"{image}\"></body></html>" \
-    $here/pictures/000000.png --temp 0 --max-tokens 20 -o $here/drawn
-ask "${page}alt=\"blue square in the middle\" src=\"" --seed 1 \
-    -o $here/drawn
+star=$(upload $here/pictures/000000.png)
+triangle=$(upload $here/pictures/000001.png)
+
+say "Image infilling: the lower half of a picture, drawn anew."
+ask infilled /infill <<END
+{"document": [
+    {"type": "text", "text": "<html lang=\"en\"><body>"},
+    {"type": "image_url", "image_url": {"url": "$star"}, "mask": {"id": 0, "rect": [8, 0, 16, 16]}},
+    {"type": "text", "text": "</body></html>"}], "seed": 1}
+END
+say "Conditional infilling: the left half, for other words."
+ask conditional /infill <<END
+{"document": [
+    {"type": "text", "text": "<html lang=\"en\"><body><img alt=\"red circle on the left\" src=\""},
+    {"type": "image_url", "image_url": {"url": "$star"}, "mask": {"id": 0, "rect": [0, 0, 16, 9]}},
+    {"type": "text", "text": "\"></body></html>"}], "seed": 1}
+END
+say "Conditional generation: a picture for words."
+ask drawn /v1/images/generations <<END
+{"prompt": "green star on the right", "seed": 2}
+END
+say "Captioning, masked: the words in front of a picture, with the picture in view."
+ask caption /infill <<END
+{"document": [
+    {"type": "text", "text": "<html lang=\"en\"><body><img alt=\""},
+    {"type": "mask", "id": 0, "kind": "text"},
+    {"type": "text", "text": "\" src=\""},
+    {"type": "image_url", "image_url": {"url": "$star"}},
+    {"type": "text", "text": "\"></body></html>"}], "temperature": 0, "image_format": "none"}
+END
+say "Captioning, causal: the words behind a picture, by a beam search."
+ask causal /v1/completions <<END
+{"prompt": [
+    {"type": "text", "text": "<html lang=\"en\"><body><img src=\""},
+    {"type": "image_url", "image_url": {"url": "$triangle"}},
+    {"type": "text", "text": "\" title=\""}], "num_beams": 5, "max_tokens": 20, "stop": "\""}
+END
+say "Disambiguation: of candidates for a hole, the likeliest first."
+ask scored /score <<END
+{"document": [
+    {"type": "text", "text": "<html lang=\"en\"><body><img alt=\""},
+    {"type": "mask", "id": 0, "kind": "text"},
+    {"type": "text", "text": "\" src=\""},
+    {"type": "image_url", "image_url": {"url": "$triangle"}},
+    {"type": "text", "text": "\"></body></html>"}],
+ "candidates": ["yellow triangle in the middle", "yellow triangle on the left", "green star on the left"]}
+END
+say "Unconditional: a picture, then a picture and its words."
+ask unconditional /v1/completions <<END
+{"prompt": "<html lang=\"en\"><body><img src=\"", "seed": 3, "max_tokens": 260}
+END
+ask captioned /v1/completions <<END
+{"prompt": "<html lang=\"en\"><body><img", "seed": 4, "max_tokens": 280}
+END
+say "Several holes: a word, a picture."
+ask holes /infill <<END
+{"document": [
+    {"type": "text", "text": "<html lang=\"en\"><body><img alt=\"red "},
+    {"type": "mask", "id": 0, "kind": "text"},
+    {"type": "text", "text": " on the right\" src=\""},
+    {"type": "mask", "id": 1, "kind": "image"},
+    {"type": "text", "text": "\"></body></html>"}], "order": [0, 1], "seed": 1}
+END
+kill $server
+wait $server
 
 cat <<END
 
 After these minutes it knows some of this and not the rest; make learn trains longer and measures it.
+Ask it more, in a browser:                     vlm-serve -m $here/run/model
 The page with its pictures, for a browser:     $here/page.html
 The curves of the training:                    $here/curves.svg
-The picture that was drawn:                    $here/drawn/image-0.png
+The pictures that were drawn:                  $here/drawn
 END
