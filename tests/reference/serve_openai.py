@@ -80,7 +80,8 @@ def run(client, port):
         true(b.choices[0].text.startswith("<p>A"), f"echo: {b.choices[0].text!r}")
         p = b.choices[0].logprobs
         true(len(p.tokens) == len(p.token_logprobs) == len(p.top_logprobs) == len(p.text_offset), "lists of logprobs")
-        same("<p>A" + "".join(p.tokens), b.choices[0].text, "tokens of what was drawn")
+        same("".join(p.tokens), b.choices[0].text, "tokens of the prompt and of what was drawn")
+        same((p.token_logprobs[0], p.top_logprobs[0]), (None, None), "the first id has nothing in front of it")
         true(all(v is None or v <= 0 for v in p.token_logprobs), "logprobs are at most 0")
         whole = client.completions.create(model=model, prompt="<p>A", max_tokens=20, temperature=0).choices[0].text
         stop = whole[len(whole) // 2:][:3]
