@@ -202,6 +202,29 @@ def check(example, shell):
     return got
 
 
+def properties(value):
+    """Names of all fields that a JSON schema knows."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    own = set(value["properties"]) if isinstance(value, dict) and isinstance(value.get("properties"), dict) else set()
+    return own.union(*map(properties, inside))
+
+
+def check_names(text, shell):
+    """Fields of the tables are in /openapi.json, options in --help, paths are served."""
+    api = json.loads(shell.run("curl -s localhost:8080/openapi.json")[0])
+    table = text[text.index("## Sampling fields"):text.index("### Guidance")]
+    fields = {f for line in table.split("\n") if line.startswith("| `") for f in re.findall(r"`(\w+)`", line.split("|")[1])}
+    unknown = fields - properties(api)
+    verdict(fields and not unknown, "fields of the tables are in /openapi.json", f"not {sorted(unknown)}", f"{len(fields)}")
+    shown = "".join(shell.run(f"{program} --help; {program} eval --help; {program} render --help")[0]
+                    for program in ("vlm-serve", "vlm-train", "vlm-tokenize"))
+    options = set(re.findall(r"`(?:vlm-serve )?(--[a-z-]+)", text))
+    unknown = {o for o in options if not re.search(rf"(?<![a-z-]){o}(?![a-z-])", shown)} - {"--json"}
+    verdict(len(options) > 15 and not unknown, "options are those of --help", f"not {sorted(unknown)}", f"{len(options)}")
+    silent = [p for p in api["paths"] if p.split("{")[0] not in text]
+    verdict(not silent, "every path is in the document", f"not {silent}", f"{len(api['paths'])}")
+
+
 def write(path, text, found, outputs):
     """Puts what was printed below each command."""
     lines = text.split("\n")
@@ -228,6 +251,7 @@ def main(demo, path, *options):
         with server:
             shell = Shell(folder, server.port)
             outputs = [first] + [check(example, shell) for example in found[1:]]
+            check_names(text, shell)
             verdict(server.alive(), "the server is alive behind all of them", server.last_words())
     if "--write" in options:
         write(path, text, found, outputs)
