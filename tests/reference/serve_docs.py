@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 
 from serve_common import Server, end, free_port, not_ok, ok, verdict
 
@@ -177,17 +178,22 @@ def printed(text):
 
 
 def start(example, folder):
-    """The server of the first example, on a port of its own; the lines that it prints."""
+    """The server of the first example, on a port of its own; the lines that it prints. No request is made: the document's are counted."""
     words = shlex.split(example.command.rstrip("& "))
     log = os.path.join(folder, "serve.log")
     here = os.getcwd()
     os.chdir(folder)
     try:
-        server = Server(words[words.index("-m") + 1], *words[3:], port=free_port(), log=log)
+        server = Server(words[words.index("-m") + 1], *words[3:], port=free_port(), log=log, wait=False)
     finally:
         os.chdir(here)
-    with open(log, encoding="utf-8") as f:
-        return server, [line.replace(f":{server.port}", ":8080") for line in f.read().splitlines()]
+    until = time.monotonic() + 120
+    while "ready at" not in server.last_words():
+        if not server.alive() or time.monotonic() > until:
+            server.stop()
+            raise RuntimeError(f"the server is not ready: {server.last_words()}")
+        time.sleep(0.02)
+    return server, [line.replace(f":{server.port}", ":8080") for line in server.last_words().splitlines()]
 
 
 def check(example, shell):
