@@ -121,13 +121,35 @@ static void the_facts_stand_in_the_card(void **state)
     has(text, "| `news` | 812 | 0.75 | 2 | `abcd0000");
     has(text, "| `odd___\"name` | 7 | 0.25 | 1 |");
     has(text, "1000 steps of up to 4096 tokens, 998 of them updates");
-    has(text, "vlm-generate -m . --prompt -");
+    has(text, "vlm-serve -m .");
     has(text, "AutoModelForCausalLM");
     has(text, "at step 1000");
     has(text, "It must not be used to ");
     has_not(text, "secret");
     has_not(text, "/tmp");
     free(text);
+}
+
+static void its_commands_are_of_what_it_has_learned_from(void **state)
+{
+    static const struct {
+        enum vlm_generate_method method;
+        bool page, words, picture;
+    } cases[] = { { VLM_GENERATE_INFILL, true, false, true },
+                  { VLM_GENERATE_CONTINUE, false, true, false },
+                  { VLM_GENERATE_CAPTION, false, false, true } };
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(cases); i++) {
+        struct vlm_model_card facts = card();
+        struct vlm_recipe changed = *facts.recipe;
+        changed.method = cases[i].method;
+        facts.recipe = &changed;
+        char *text = text_of(vlm_model_card_write, &facts);
+        (cases[i].page ? has : has_not)(text, "--text '<html lang=\"en\"><body><p>'");
+        (cases[i].words ? has : has_not)(text, "'A page about' |");
+        (cases[i].picture ? has : has_not)(text, "-m . photo.jpg");
+        free(text);
+    }
 }
 
 static void a_model_that_transformers_does_not_know_says_so(void **state)
@@ -177,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_front_matter_is_yaml_of_hubs),
         cmocka_unit_test(the_facts_stand_in_the_card),
+        cmocka_unit_test(its_commands_are_of_what_it_has_learned_from),
         cmocka_unit_test(a_model_that_transformers_does_not_know_says_so),
         cmocka_unit_test(provenance_is_json),
     };

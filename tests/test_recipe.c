@@ -116,8 +116,10 @@ static void test_cm3(void **state)
     assert_int_equal(recipe.method, VLM_GENERATE_INFILL);
     assert_true(recipe.image_grammar);
     assert_int_equal(recipe.n_prompts, 5);
-    assert_string_equal(recipe.prompts[0], "<img alt=\"<mask:0>\" src=\"{image}\">");
-    assert_string_equal(recipe.prompts[4], "<img src=\"");
+    assert_string_equal(
+        recipe.prompts[0],
+        "<html lang=\"en\"><body><img alt=\"<mask:0>\" src=\"{image}\"></body></html>");
+    assert_string_equal(recipe.prompts[4], "<html lang=\"en\"><body><img src=\"");
 }
 
 /* cm3-modern is cm3 but for its layers and positions. */

@@ -154,11 +154,22 @@ static void write_validation(struct vlm_buffer *out, const struct vlm_model_card
     vlm_buffer_text(out, "\n```\n\n");
 }
 
+/* To try it: prompts that begin as what it has learned from. */
+static void write_commands(struct vlm_buffer *out, const struct vlm_model_card *card)
+{
+    vlm_buffer_text(out, "## How to use it\n\n```\n");
+    if (card->recipe->method == VLM_GENERATE_INFILL)
+        vlm_buffer_text(out, "vlm-generate -m . --text '<html lang=\"en\"><body><p>' --seed 1\n");
+    else if (card->recipe->method == VLM_GENERATE_CONTINUE)
+        vlm_buffer_text(out, "echo 'A page about' | vlm-generate -m . --prompt - --seed 1\n");
+    if (card->recipe->method != VLM_GENERATE_CONTINUE && has_images(card))
+        vlm_buffer_text(out, "vlm-generate -m . photo.jpg --seed 1\n");
+    vlm_buffer_text(out, "vlm-serve -m .\n```\n\n");
+}
+
 static void write_use(struct vlm_buffer *out, const struct vlm_model_card *card)
 {
-    vlm_buffer_text(out,
-                    "## How to use it\n\n```\necho 'A page about' | vlm-generate -m . --prompt - "
-                    "--seed 1\n```\n\n");
+    write_commands(out, card);
     if (!strcmp(vlm_model_architecture(&card->model->config), "VlmForConditionalGeneration")) {
         vlm_buffer_text(
             out, "`transformers` has no class for it; the tensors are plain safetensors.\n\n");
