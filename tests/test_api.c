@@ -735,6 +735,20 @@ static void clients_that_leave_free_their_slots(void **state)
     forget(&answer);
 }
 
+static void answers_that_are_cut_count_for_nobody_who_left(void **state)
+{
+    (void)state;
+    const unsigned long before = cancelled();
+    struct answer answer =
+        ask_well("/completion", "{\"prompt\":\"<p>A\",\"ignore_eos\":true,\"n_predict\":300,"
+                                "\"t_max_predict_ms\":0.01}");
+    assert_string_equal(text_at(&answer, "stop_type"), "limit");
+    assert_in_range(number_at(&answer, "tokens_predicted"), 1, 299);
+    forget(&answer);
+    assert_int_equal(cancelled(), before);
+    assert_int_equal(busy(), 0);
+}
+
 /* ---- models of text, and of pictures that are seen ---- */
 
 static void texts_are_continued_and_not_filled(void **state)
@@ -806,6 +820,7 @@ int main(void)
         cmocka_unit_test(states_can_be_asked),
         cmocka_unit_test(every_path_is_described),
         cmocka_unit_test(clients_that_leave_free_their_slots),
+        cmocka_unit_test(answers_that_are_cut_count_for_nobody_who_left),
     };
     const struct CMUnitTest of_texts[] = {
         cmocka_unit_test(texts_are_continued_and_not_filled),
