@@ -676,6 +676,21 @@ static void every_path_is_described(void **state)
             assert_non_null(at(operation, "responses.401"));
         }
     }
+    const struct {
+        const char *path, *field, *value;
+    } defaults[] = {
+        { "/v1/completions", "echo", "false" },
+        { "/v1/chat/completions", "min_images", "0" },
+        { "/v1/chat/completions", "logprobs", "false" },
+        { "/infill", "temperature", "1" },
+    };
+    for (size_t i = 0; i < VLM_COUNTOF(defaults); i++) {
+        char place[128];
+        snprintf(place, sizeof(place),
+                 "%s.post.requestBody.content.application/json.schema.properties.%s.default",
+                 defaults[i].path, defaults[i].field);
+        assert_string_equal(json_object_to_json_string(at(all, place)), defaults[i].value);
+    }
     forget(&answer);
 }
 

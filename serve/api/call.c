@@ -287,6 +287,14 @@ bool vlm_call_read(struct vlm_call *call, const struct vlm_field_group *const *g
     return check_service(call);
 }
 
+void vlm_call_handle(struct vlm_service *service, struct vlm_exchange *exchange,
+                     const struct vlm_call_kind *kind)
+{
+    struct vlm_call *call = vlm_call_new(service, exchange, kind);
+    if (call && vlm_call_read(call, kind->groups))
+        vlm_call_run(call);
+}
+
 bool vlm_call_check(struct vlm_call *call)
 {
     if (vlm_request_finish(&call->reader, &call->request))
