@@ -676,6 +676,21 @@ static void every_path_is_described(void **state)
             assert_non_null(at(operation, "responses.401"));
         }
     }
+    const struct {
+        const char *path, *field, *value;
+    } defaults[] = {
+        { "/v1/completions", "echo", "false" },
+        { "/v1/chat/completions", "min_images", "0" },
+        { "/v1/chat/completions", "logprobs", "false" },
+        { "/infill", "temperature", "1" },
+    };
+    for (size_t i = 0; i < VLM_COUNTOF(defaults); i++) {
+        char place[128];
+        snprintf(place, sizeof(place),
+                 "%s.post.requestBody.content.application/json.schema.properties.%s.default",
+                 defaults[i].path, defaults[i].field);
+        assert_string_equal(json_object_to_json_string(at(all, place)), defaults[i].value);
+    }
     forget(&answer);
 }
 
@@ -733,6 +748,20 @@ static void clients_that_leave_free_their_slots(void **state)
     assert_int_equal(0, busy());
     struct answer answer = ask_well(COMPLETE, "{\"prompt\":\"<p>A\",\"max_tokens\":3}");
     forget(&answer);
+}
+
+static void answers_that_are_cut_count_for_nobody_who_left(void **state)
+{
+    (void)state;
+    const unsigned long before = cancelled();
+    struct answer answer =
+        ask_well("/completion", "{\"prompt\":\"<p>A\",\"ignore_eos\":true,\"n_predict\":300,"
+                                "\"t_max_predict_ms\":0.01}");
+    assert_string_equal(text_at(&answer, "stop_type"), "limit");
+    assert_in_range(number_at(&answer, "tokens_predicted"), 1, 299);
+    forget(&answer);
+    assert_int_equal(cancelled(), before);
+    assert_int_equal(busy(), 0);
 }
 
 /* ---- models of text, and of pictures that are seen ---- */
@@ -806,6 +835,7 @@ int main(void)
         cmocka_unit_test(states_can_be_asked),
         cmocka_unit_test(every_path_is_described),
         cmocka_unit_test(clients_that_leave_free_their_slots),
+        cmocka_unit_test(answers_that_are_cut_count_for_nobody_who_left),
     };
     const struct CMUnitTest of_texts[] = {
         cmocka_unit_test(texts_are_continued_and_not_filled),

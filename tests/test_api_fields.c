@@ -4,6 +4,7 @@
 
 #include "base/base64.h"
 #include "serve/api/endpoints.h"
+#include "serve/api/openapi.h"
 #include "serve/api/plain.h"
 
 #include <math.h>
@@ -452,16 +453,16 @@ static void values_arrive(void **state)
 
 static void schemas_are_json(void **state)
 {
-    void (*const describe[])(struct vlm_buffer *) = { vlm_describe_completions, vlm_describe_chat,
-                                                      vlm_describe_infill, vlm_describe_score,
-                                                      vlm_describe_tokenize };
+    const struct vlm_call_kind *const kinds[] = { &vlm_kind_completions, &vlm_kind_chat,
+                                                  &vlm_kind_infill, &vlm_kind_score,
+                                                  &vlm_kind_detokenize };
     (void)state;
-    for (size_t i = 0; i < VLM_COUNTOF(describe); i++) {
+    for (size_t i = 0; i < VLM_COUNTOF(kinds); i++) {
         struct vlm_buffer out = { 0 };
         struct vlm_err err = { 0 };
         json_object *parsed, *schema = NULL;
         vlm_buffer_byte(&out, '{');
-        describe[i](&out);
+        vlm_openapi_kind(&out, kinds[i]);
         vlm_buffer_byte(&out, '}');
         assert_false(out.failed);
         if (vlm_json_parse(&parsed, (const char *)out.data, out.size, &err))

@@ -2,12 +2,7 @@
  *
  *   struct my_call { struct vlm_call call; ... };     // the table of fields has offsets of struct my_call
  *   const struct vlm_call_kind vlm_kind_my = { .endpoint = "/v1/my", .size = sizeof(struct my_call), ... };
- *   void vlm_my_handle(struct vlm_service *service, struct vlm_exchange *exchange)
- *   {
- *       struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_my);
- *       if (call && vlm_call_read(call, vlm_kind_my.groups))      // JSON body; else it has been answered
- *           vlm_call_run(call);
- *   }
+ *   vlm_call_handle(service, exchange, &vlm_kind_my);  // a JSON body; others take the steps of it themselves
  *
  * Stages: pictures of the request become codes -> kind->prepare() makes prompts -> a job of struct vlm_work -> texts and
  * pictures of each choice -> kind->answer(), or events as they come. The client may leave, and the time may be over, at
@@ -119,6 +114,8 @@ struct vlm_call_kind {
     size_t size;          /* of the struct that begins with struct vlm_call; zeroed */
     const char *id;       /* "cmpl-": how ids of answers begin */
     const char *chunk;    /* "text_completion": the object of vlm_call_open_chunk() */
+    const char *schema;   /* of its answer, in /openapi.json; NULL: any object */
+    bool at_once;         /* prepare() makes the answer: nothing is drawn, nothing streamed */
     const struct vlm_field_group *const *groups; /* of its JSON body, NULL at the end */
     /* After the fields: what is inside of them, with the tools of field.h. NULL: nothing. False: a problem. */
     bool (*read)(struct vlm_call *call, struct vlm_reader *reader);
@@ -186,6 +183,10 @@ bool vlm_call_read_value(struct vlm_call *call, const struct vlm_value *body,
 
 /* Reads the JSON body into the call by its tables (NULL at the end). False: answered, the call is gone. */
 bool vlm_call_read(struct vlm_call *call, const struct vlm_field_group *const *groups);
+
+/* The whole of a request with a JSON body that kind->groups read. */
+void vlm_call_handle(struct vlm_service *service, struct vlm_exchange *exchange,
+                     const struct vlm_call_kind *kind);
 
 /* For bodies that are not JSON, after the fields were set: the model's name, and what fields mean together. False:
  * answered, the call is gone. */

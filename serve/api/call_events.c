@@ -247,8 +247,6 @@ static void on_enough(evutil_socket_t none, short what, void *argument)
     if (!call->submitted)
         return;
     vlm_work_cancel(call->service->work, &call->job);
-    /* Nobody has left. */
-    vlm_metrics_add(call->service->metrics, VLM_METRIC_CANCELLED_DECODE, -1);
     call->submitted = false;
     call->job_over = true;
     for (size_t i = 0; i < call->n_choices + call->n_scores; i++)

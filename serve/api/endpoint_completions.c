@@ -7,7 +7,6 @@
 #include "base/vlm.h"
 #include "serve/api/endpoints.h"
 #include "serve/api/logprobs.h"
-#include "serve/api/openapi.h"
 #include "serve/api/parts.h"
 #include "serve/api/sse.h"
 
@@ -401,6 +400,7 @@ const struct vlm_call_kind vlm_kind_completions = {
     .size = sizeof(struct completion),
     .id = "cmpl-",
     .chunk = "text_completion",
+    .schema = "Completion",
     .groups = groups,
     .read = read,
     .prepare = prepare,
@@ -412,15 +412,3 @@ const struct vlm_call_kind vlm_kind_completions = {
     .end = vlm_call_send_end,
     .progress = vlm_call_send_progress,
 };
-
-void vlm_post_completions(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_completions);
-    if (call && vlm_call_read(call, groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_completions(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, groups, "Completion");
-}

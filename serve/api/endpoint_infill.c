@@ -12,7 +12,6 @@
 #include "base/hash.h"
 #include "serve/api/endpoints.h"
 #include "serve/api/logprobs.h"
-#include "serve/api/openapi.h"
 #include "serve/api/parts.h"
 #include "serve/api/sse.h"
 
@@ -596,27 +595,3 @@ static void end(struct vlm_call *call)
 const struct vlm_call_kind vlm_kind_infill = INFILL_KIND("/infill", infill_groups, read_infill);
 const struct vlm_call_kind vlm_kind_completion =
     INFILL_KIND("/completion", completion_groups, read_completion);
-
-void vlm_post_infill(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_infill);
-    if (call && vlm_call_read(call, infill_groups))
-        vlm_call_run(call);
-}
-
-void vlm_post_completion(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_completion);
-    if (call && vlm_call_read(call, completion_groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_infill(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, infill_groups, "Answer");
-}
-
-void vlm_describe_completion(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, completion_groups, "Answer");
-}
