@@ -3,6 +3,7 @@
 
 #include "models/generate/grammar.h"
 #include "tests/stream_fixture.h"
+#include "tokenize/sequence/run.h"
 
 struct state {
     struct stream_fixture *it;
@@ -874,6 +875,52 @@ static void test_beams(void **out)
     }
 }
 
+/* ---- the page on its way ---- */
+
+/* What was there at one token is there at the next, and in the end it is the answer's page. */
+static void test_page(void **out)
+{
+    static const char *const prompts[] = { "<p>A", "<p>a<mask:0>b</p><img src=\"<mask:1>\">",
+                                           "<img src=\"{20} <mask:0> {36}\"><p><mask:1></p>" };
+    struct state *state = *out;
+    struct stream_fixture *it = state->it;
+    struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
+    options.max_tokens = 210;
+    for (size_t i = 0; i < VLM_COUNTOF(prompts); i++)
+        for (options.beams = 0; options.beams <= 2; options.beams += 2) {
+            fixture_prompt(it, &state->prompt, prompts[i]);
+            struct vlm_stream *stream = fixture_stream(it, &state->prompt, NULL, &options);
+            struct vlm_sequence page = { 0 }, before = { 0 };
+            size_t grown = 0;
+            for (;;) {
+                assert_int_equal(vlm_stream_page(&page, stream, &it->err), VLM_OK);
+                assert_true(page.n >= before.n);
+                if (before.n)
+                    assert_memory_equal(page.ids, before.ids, before.n * sizeof(*page.ids));
+                grown += page.n > before.n;
+                vlm_sequence_reset(&before);
+                assert_true(vlm_sequence_append(&before, &page, 0, page.n));
+                if (stream->over)
+                    break;
+                assert_int_equal(fixture_step(it, stream), VLM_OK);
+            }
+            const struct vlm_sequence *whole = &stream->answer.sequence;
+            assert_int_equal(page.n, whole->n);
+            assert_memory_equal(page.ids, whole->ids, page.n * sizeof(*page.ids));
+            assert_memory_equal(page.modality, whole->modality, page.n);
+            assert_int_equal(page.n_images, whole->n_images);
+            for (size_t k = 0; k < page.n_images; k++) {
+                assert_int_equal(page.images[k].position, whole->images[k].position);
+                assert_int_equal(page.images[k].n_tokens, whole->images[k].n_tokens);
+            }
+            /* Beams show nothing before their end. */
+            assert_true(options.beams ? grown == 2 : grown > 20);
+            vlm_sequence_release(&page);
+            vlm_sequence_release(&before);
+            vlm_stream_free(stream);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -895,6 +942,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_seen_images, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_beams, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_page, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
