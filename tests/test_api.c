@@ -177,22 +177,6 @@ static void pictures_are_whole(void **state)
     forget(&answer);
 }
 
-/* The data of the next event, moved on behind it; NULL: there is none. */
-static json_object *next_event(const char **text)
-{
-    struct vlm_err err = { 0 };
-    json_object *event = NULL;
-    const char *data = strstr(*text, "data: ");
-    if (!data || !strncmp(data, "data: [DONE]", 12))
-        return NULL;
-    const char *end = strstr(data, "\n\n");
-    assert_non_null(end);
-    if (vlm_json_parse(&event, data + 6, (size_t)(end - data - 6), &err))
-        fail_msg("%s: %.*s", err.msg, (int)(end - data), data);
-    *text = end;
-    return event;
-}
-
 static void streams_say_what_answers_say(void **state)
 {
     static const char *const bodies[] = {
