@@ -1,4 +1,5 @@
-/* test_completions.c - /v1/completions beyond its plain form: what streams say of a prompt that is echoed. */
+/* test_completions.c - /v1/completions beyond its plain form: what streams say of a prompt that is echoed, prompts of
+ * guidance that are cut. */
 #include "base/vlm.h"
 
 #include "tests/api_fixture.h"
@@ -101,10 +102,65 @@ static void streams_echo_with_logprobs(void **state)
     }
 }
 
+/* n short paragraphs. */
+static void add_paragraphs(struct vlm_buffer *body, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        vlm_buffer_printf(body, "<p>%zu</p>", k);
+}
+
+/* What is left of the prompt is what guides; a negative prompt is cut by itself. */
+static void guidance_goes_with_cut_prompts(void **state)
+{
+#define PICTURE "<img alt=\\\"a cat\\\" src=\\\""
+#define BARE    "<img src=\\\""
+    static const struct {
+        size_t before, negative; /* paragraphs */
+        const char *truncate;
+        bool says, cut;
+    } cases[] = {
+        { 150, 0, "left", false, true },    { 150, 0, "left", true, true },
+        { 150, 0, "none", false, false },   { 3, 150, "left", true, true },
+        { 3, 0, "left", true, false },      { 3, 150, "none", true, false },
+        { 150, 150, "middle", true, true },
+    };
+    struct answer answers[VLM_COUNTOF(cases)];
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(cases); i++) {
+        struct vlm_buffer body = { 0 };
+        vlm_buffer_text(&body, "{\"prompt\":\"");
+        add_paragraphs(&body, cases[i].before);
+        vlm_buffer_text(&body, PICTURE "\"");
+        if (cases[i].says) {
+            vlm_buffer_text(&body, ",\"negative_prompt\":\"");
+            add_paragraphs(&body, cases[i].negative);
+            vlm_buffer_text(&body, BARE "\"");
+        }
+        vlm_buffer_printf(&body,
+                          ",\"seed\":3,\"max_tokens\":20,\"cfg_scale\":3,\"truncate\":\"%s\"}",
+                          cases[i].truncate);
+        vlm_buffer_byte(&body, 0);
+        answers[i] = ask(COMPLETE, (const char *)body.data);
+        const bool whole = cases[i].before + cases[i].negative < 10;
+        assert_int_equal(cases[i].cut || whole ? 200 : 400, answers[i].status);
+        if (answers[i].status == 200)
+            assert_int_equal(cases[i].cut, at(answers[i].json, "truncated") != NULL);
+        if (cases[i].cut)
+            assert_true(number_at(&answers[i], "truncated_tokens") > 100);
+        vlm_buffer_release(&body);
+    }
+#define CODES "choices.0.images.0.vlm.codes"
+    assert_string_equal(text_at(&answers[0], CODES), text_at(&answers[1], CODES));
+    assert_string_not_equal(text_at(&answers[3], CODES), text_at(&answers[4], CODES));
+    for (size_t i = 0; i < VLM_COUNTOF(cases); i++)
+        forget(&answers[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest of_pages[] = {
         cmocka_unit_test(streams_echo_with_logprobs),
+        cmocka_unit_test(guidance_goes_with_cut_prompts),
     };
     signal(SIGPIPE, SIG_IGN);
     if (make_test_folder(NULL))
