@@ -3,7 +3,6 @@
 
 #include "models/generate/grammar.h"
 #include "tests/stream_fixture.h"
-#include "tokenize/sequence/run.h"
 
 struct state {
     struct stream_fixture *it;
@@ -875,50 +874,59 @@ static void test_beams(void **out)
     }
 }
 
-/* ---- the page on its way ---- */
-
-/* What was there at one token is there at the next, and in the end it is the answer's page. */
-static void test_page(void **out)
+/* Every beam begins the pictures that have to be, behind its own first tag; their tokens are not drawn and cost nothing. */
+static void test_beams_with_images(void **out)
 {
-    static const char *const prompts[] = { "<p>A", "<p>a<mask:0>b</p><img src=\"<mask:1>\">",
-                                           "<img src=\"{20} <mask:0> {36}\"><p><mask:1></p>" };
     struct state *state = *out;
     struct stream_fixture *it = state->it;
+    struct vlm_sequence start = { 0 };
     struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
-    options.max_tokens = 210;
-    for (size_t i = 0; i < VLM_COUNTOF(prompts); i++)
-        for (options.beams = 0; options.beams <= 2; options.beams += 2) {
-            fixture_prompt(it, &state->prompt, prompts[i]);
-            struct vlm_stream *stream = fixture_stream(it, &state->prompt, NULL, &options);
-            struct vlm_sequence page = { 0 }, before = { 0 };
-            size_t grown = 0;
-            for (;;) {
-                assert_int_equal(vlm_stream_page(&page, stream, &it->err), VLM_OK);
-                assert_true(page.n >= before.n);
-                if (before.n)
-                    assert_memory_equal(page.ids, before.ids, before.n * sizeof(*page.ids));
-                grown += page.n > before.n;
-                vlm_sequence_reset(&before);
-                assert_true(vlm_sequence_append(&before, &page, 0, page.n));
-                if (stream->over)
-                    break;
-                assert_int_equal(fixture_step(it, stream), VLM_OK);
+    const struct vlm_logit_bias bias[] = { { id_of(it, ">"), 12 } };
+    assert_int_equal(
+        vlm_sequence_parse(it->sequencer, &start, "<img src=\"", 10, VLM_PARSE_MARKUP, &it->err),
+        VLM_OK);
+    options.max_tokens = 300;
+    options.images_min = 1;
+    options.image_start = start.ids;
+    options.n_image_start = start.n;
+    options.bias = bias;
+    options.n_bias = 1;
+    for (options.beams = 2; options.beams <= 3; options.beams++) {
+        fixture_prompt(it, &state->prompt, "<p>A");
+        struct vlm_stream *stream = fixture_stream(it, &state->prompt, NULL, &options);
+        while (!stream->over)
+            step_beams(it, stream);
+        const struct vlm_answer *a = &stream->answer;
+        const struct vlm_sequence *fill = &a->fills[0];
+        size_t forced = 0, at = 0;
+        double sum = 0;
+        for (size_t i = 0; i < stream->n_drawn; i++) {
+            const struct vlm_drawn *token = &stream->drawn[i];
+            if (token->forced) {
+                assert_int_equal(start.ids[forced++], token->id);
+                at = i + 1;
             }
-            const struct vlm_sequence *whole = &stream->answer.sequence;
-            assert_int_equal(page.n, whole->n);
-            assert_memory_equal(page.ids, whole->ids, page.n * sizeof(*page.ids));
-            assert_memory_equal(page.modality, whole->modality, page.n);
-            assert_int_equal(page.n_images, whole->n_images);
-            for (size_t k = 0; k < page.n_images; k++) {
-                assert_int_equal(page.images[k].position, whole->images[k].position);
-                assert_int_equal(page.images[k].n_tokens, whole->images[k].n_tokens);
-            }
-            /* Beams show nothing before their end. */
-            assert_true(options.beams ? grown == 2 : grown > 20);
-            vlm_sequence_release(&page);
-            vlm_sequence_release(&before);
-            vlm_stream_free(stream);
+            sum += (double)token->logprob;
         }
+        assert_int_equal(start.n, forced);
+        assert_int_equal(a->generated + forced, stream->n_drawn);
+        assert_true(fabs(sum - a->log_likelihood) < 1e-3);
+        assert_int_equal(id_of(it, ">"), fill->ids[at - start.n - 1]);
+        assert_true(at + VLM_IMAGE_CODES <= fill->n);
+        for (size_t i = 0; i < VLM_IMAGE_CODES; i++)
+            assert_true(vlm_vocabulary_is_code(&it->vocabulary, fill->ids[at + i]));
+        /* As likely as they say, each behind what is before it. */
+        const struct vlm_lane lane = { .ids = a->sequence.ids, .n = a->sequence.n };
+        const size_t vocabulary = it->model.config.vocabulary;
+        const float *logits = fixture_forward(it, &lane, 0, 0, lane.n);
+        for (size_t i = 0; i < at - start.n; i++) {
+            const float *z = logits + (state->prompt.n - 1 + i) * vocabulary;
+            const double wanted = (double)z[fill->ids[i]] - log_sum(z, vocabulary);
+            assert_true(fabs(wanted - (double)stream->drawn[i].logprob) < 1e-3);
+        }
+        vlm_stream_free(stream);
+    }
+    vlm_sequence_release(&start);
 }
 
 int main(void)
@@ -942,7 +950,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_seen_images, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_beams, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_page, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_beams_with_images, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
