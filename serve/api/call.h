@@ -129,6 +129,8 @@ struct vlm_call_kind {
     /* Streams; NULL: nothing is sent then. They write with sse.h. text: the tokens drawn[told ... n_drawn) are new
      * too, and n may be 0 when logprobs are wanted. */
     void (*begin)(struct vlm_call *call);
+    /* call->n_scores: the losses of a prompt are there, which may be after tokens of its choices. */
+    void (*scored)(struct vlm_call *call, size_t prompt);
     void (*text)(struct vlm_call *call, struct vlm_call_choice *choice, size_t fill,
                  const char *text, size_t n);
     /* A preview (whole false: file of JPEG in `file`), or the picture. */

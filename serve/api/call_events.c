@@ -214,6 +214,10 @@ static bool on_branch(struct vlm_call *call, struct vlm_call_choice *choice,
             return false;
     }
     choice->over = true;
+    if (event->losses && call->request.stream && call->kind->scored) {
+        vlm_call_start_stream(call);
+        call->kind->scored(call, choice->prompt);
+    }
     return vlm_call_check_choice(call, choice);
 }
 

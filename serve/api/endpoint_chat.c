@@ -215,8 +215,6 @@ static bool check_images(struct chat *chat, struct vlm_reader *reader)
         (options->images_min > 1 || (options->images_limited && !options->images_max)))
         return fail_at(reader, options->images_min > 1 ? "min_images" : "max_images",
                        "\"modalities\": [\"image\"] is one picture");
-    if (options->images_min && chat->call.request.beams > 1)
-        return fail_at(reader, "min_images", "'min_images' goes not with 'num_beams'");
     return true;
 }
 
