@@ -12,6 +12,29 @@
 
 static const struct vlm_http_options defaults = VLM_HTTP_DEFAULTS;
 
+/* An id that is too long is none: the server makes one. */
+static void ids_of_requests_are_limited(void **state)
+{
+    (void)state;
+    struct server server;
+    start_server(&server, &defaults);
+    for (int n = VLM_REQUEST_ID_MAX - 1; n <= VLM_REQUEST_ID_MAX + 1; n++) {
+        struct client client;
+        char id[VLM_REQUEST_ID_MAX + 2], text[256];
+        memset(id, 'i', sizeof(id));
+        snprintf(text, sizeof(text), GET "X-Request-Id: %.*s\r\n\r\n", n, id);
+        connect_client(&client, &server);
+        say_text(&client, text);
+        assert_true(wait_answers(&client, 1));
+        assert_int_equal(status_of_answer(&client), 200);
+        snprintf(text, sizeof(text), "\r\nX-Request-Id: %.*s", n,
+                 n <= VLM_REQUEST_ID_MAX ? id : "req-");
+        assert_true(answer_has(&client, text));
+        close_client(&client);
+    }
+    stop_server(&server);
+}
+
 static void requests_share_a_connection(void **state)
 {
     (void)state;
@@ -820,6 +843,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_share_a_connection),
+        cmocka_unit_test(ids_of_requests_are_limited),
         cmocka_unit_test(the_corpus_gets_its_answers),
         cmocka_unit_test(long_requests_are_cut_off),
         cmocka_unit_test(bodies_have_a_limit),
