@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "serve/http/connection_internal.h"
+#include "tests/folder_fixture.h"
 
 #define GET  "GET /hello HTTP/1.1\r\nHost: localhost\r\n"
 #define ECHO "POST /echo HTTP/1.1\r\nHost: localhost\r\n"
@@ -591,10 +592,9 @@ static void leaving_is_noticed_in_time(void **state)
     (void)state;
     const char *const paths[] = { "/hold", "/stream" };
     for (size_t local = 0; local < 2; local++) {
-        char name[64];
+        char *name = test_path("a.sock");
         struct server server;
         struct vlm_http_options options = defaults;
-        snprintf(name, sizeof(name), "/tmp/vlm-test-%d.sock", (int)getpid());
         if (local)
             options.host = name;
         start_server(&server, &options);
@@ -610,6 +610,7 @@ static void leaving_is_noticed_in_time(void **state)
             }
         time_until_gone(&server, "/chunks", RESETS);
         stop_server(&server);
+        free(name);
     }
 }
 
@@ -618,11 +619,10 @@ static void half_closed_clients_wait(void **state)
 {
     (void)state;
     for (size_t local = 0; local < 2; local++) {
-        char name[64];
+        char *name = test_path("a.sock");
         struct server server;
         struct client client;
         struct vlm_http_options options = defaults;
-        snprintf(name, sizeof(name), "/tmp/vlm-test-%d.sock", (int)getpid());
         if (local)
             options.host = name;
         start_server(&server, &options);
@@ -657,6 +657,7 @@ static void half_closed_clients_wait(void **state)
         assert_true(answer_has(&client, "3\r\n:\n\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n"));
         close_client(&client);
         stop_server(&server);
+        free(name);
     }
 }
 
@@ -863,5 +864,5 @@ int main(void)
         cmocka_unit_test(freeing_tells_owners),
         cmocka_unit_test(draining_lets_answers_end),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }
