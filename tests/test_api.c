@@ -4,6 +4,7 @@
  * leave nothing behind. */
 #include "base/vlm.h"
 
+#include "base/limits.h"
 #include "tests/api_fixture.h"
 
 /* ---- wrong requests ---- */
@@ -119,6 +120,44 @@ static void prompts_fit_or_are_refused(void **state)
         forget(&answer);
         vlm_buffer_release(&body);
     }
+}
+
+/* Texts are refused for their bytes before they become tokens, of which at the limit there are too many for prompts. */
+static void bytes_of_texts_are_limited(void **state)
+{
+    static const struct {
+        const char *path, *field, *behind;
+        bool prompt;
+    } rows[] = {
+        { "/tokenize", "content", "\"}", false },
+        { COMPLETE, "prompt", "\"}", true },
+        { "/score", "prompt", "\"}", true },
+        { "/infill", "input_prefix", "\",\"input_suffix\":\"\"}", true },
+    };
+    const size_t limit = VLM_MIB;
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(rows); i++)
+        for (size_t n = limit - 1; n <= limit + 1; n++) {
+            struct vlm_buffer body = { 0 };
+            char sentence[128];
+            vlm_buffer_printf(&body, "{\"%s\":\"", rows[i].field);
+            for (size_t k = 0; k < n; k++)
+                vlm_buffer_byte(&body, k % 8 ? 'a' : ' ');
+            vlm_buffer_add(&body, rows[i].behind, strlen(rows[i].behind) + 1);
+            struct answer answer = ask(rows[i].path, (const char *)body.data);
+            snprintf(sentence, sizeof(sentence), "'%s' has %zu bytes, at most %zu are allowed",
+                     rows[i].field, n, limit);
+            if (n <= limit && !rows[i].prompt)
+                assert_int_equal(answer.status, 200);
+            else
+                assert_int_equal(answer.status, 400);
+            if (n > limit)
+                assert_string_equal(text_at(&answer, "error.message"), sentence);
+            else if (rows[i].prompt && !strstr(text_at(&answer, "error.message"), "too long"))
+                fail_msg("%s: %s", rows[i].path, text_at(&answer, "error.message"));
+            forget(&answer);
+            vlm_buffer_release(&body);
+        }
 }
 
 static void codes_stand_in_images_of_256(void **state)
@@ -801,6 +840,7 @@ int main(void)
     const struct CMUnitTest of_pages[] = {
         cmocka_unit_test(wrong_requests_say_what_is_wrong),
         cmocka_unit_test(prompts_fit_or_are_refused),
+        cmocka_unit_test(bytes_of_texts_are_limited),
         cmocka_unit_test(codes_stand_in_images_of_256),
         cmocka_unit_test(pictures_are_whole),
         cmocka_unit_test(streams_say_what_answers_say),

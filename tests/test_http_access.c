@@ -5,6 +5,7 @@
 #include "tests/http_fixture.h"
 
 #include "base/json.h"
+#include "tests/folder_fixture.h"
 
 #include <sys/resource.h>
 
@@ -305,12 +306,11 @@ static void only_loopback_is_open_to_all(void **state)
 static void unix_sockets_are_private_and_replaced_when_stale(void **state)
 {
     (void)state;
-    char path[64], sentence[1024];
+    char *path = test_path("a.sock"), sentence[1024];
     struct stat info;
     struct server server;
     struct client client;
     struct vlm_http_options options = defaults;
-    snprintf(path, sizeof(path), "/tmp/vlm-test-%d.sock", (int)getpid());
     options.host = path;
     start_server(&server, &options);
     assert_int_equal(stat(path, &info), 0);
@@ -359,6 +359,7 @@ static void unix_sockets_are_private_and_replaced_when_stale(void **state)
     assert_non_null(strstr(sentence, "it exists and is not a socket"));
     assert_int_equal(stat(path, &info), 0);
     unlink(path);
+    free(path);
     options.host =
         "/tmp/"
         "a-path-that-does-not-fit-into-the-name-of-a-socket-because-it-has-more-bytes-than-the-"
@@ -676,5 +677,5 @@ int main(void)
         cmocka_unit_test(lost_lines_are_counted),
         cmocka_unit_test(a_cut_line_stands_alone),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

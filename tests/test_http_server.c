@@ -6,11 +6,35 @@
 
 #include "base/random.h"
 #include "serve/http/connection_internal.h"
+#include "tests/folder_fixture.h"
 
 #define GET  "GET /hello HTTP/1.1\r\nHost: localhost\r\n"
 #define ECHO "POST /echo HTTP/1.1\r\nHost: localhost\r\n"
 
 static const struct vlm_http_options defaults = VLM_HTTP_DEFAULTS;
+
+/* An id that is too long is none: the server makes one. */
+static void ids_of_requests_are_limited(void **state)
+{
+    (void)state;
+    struct server server;
+    start_server(&server, &defaults);
+    for (int n = VLM_REQUEST_ID_MAX - 1; n <= VLM_REQUEST_ID_MAX + 1; n++) {
+        struct client client;
+        char id[VLM_REQUEST_ID_MAX + 2], text[256];
+        memset(id, 'i', sizeof(id));
+        snprintf(text, sizeof(text), GET "X-Request-Id: %.*s\r\n\r\n", n, id);
+        connect_client(&client, &server);
+        say_text(&client, text);
+        assert_true(wait_answers(&client, 1));
+        assert_int_equal(status_of_answer(&client), 200);
+        snprintf(text, sizeof(text), "\r\nX-Request-Id: %.*s", n,
+                 n <= VLM_REQUEST_ID_MAX ? id : "req-");
+        assert_true(answer_has(&client, text));
+        close_client(&client);
+    }
+    stop_server(&server);
+}
 
 static void requests_share_a_connection(void **state)
 {
@@ -568,10 +592,9 @@ static void leaving_is_noticed_in_time(void **state)
     (void)state;
     const char *const paths[] = { "/hold", "/stream" };
     for (size_t local = 0; local < 2; local++) {
-        char name[64];
+        char *name = test_path("a.sock");
         struct server server;
         struct vlm_http_options options = defaults;
-        snprintf(name, sizeof(name), "/tmp/vlm-test-%d.sock", (int)getpid());
         if (local)
             options.host = name;
         start_server(&server, &options);
@@ -587,6 +610,7 @@ static void leaving_is_noticed_in_time(void **state)
             }
         time_until_gone(&server, "/chunks", RESETS);
         stop_server(&server);
+        free(name);
     }
 }
 
@@ -595,11 +619,10 @@ static void half_closed_clients_wait(void **state)
 {
     (void)state;
     for (size_t local = 0; local < 2; local++) {
-        char name[64];
+        char *name = test_path("a.sock");
         struct server server;
         struct client client;
         struct vlm_http_options options = defaults;
-        snprintf(name, sizeof(name), "/tmp/vlm-test-%d.sock", (int)getpid());
         if (local)
             options.host = name;
         start_server(&server, &options);
@@ -634,6 +657,7 @@ static void half_closed_clients_wait(void **state)
         assert_true(answer_has(&client, "3\r\n:\n\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n"));
         close_client(&client);
         stop_server(&server);
+        free(name);
     }
 }
 
@@ -820,6 +844,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_share_a_connection),
+        cmocka_unit_test(ids_of_requests_are_limited),
         cmocka_unit_test(the_corpus_gets_its_answers),
         cmocka_unit_test(long_requests_are_cut_off),
         cmocka_unit_test(bodies_have_a_limit),
@@ -839,5 +864,5 @@ int main(void)
         cmocka_unit_test(freeing_tells_owners),
         cmocka_unit_test(draining_lets_answers_end),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

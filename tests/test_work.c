@@ -348,6 +348,7 @@ static void a_full_queue_refuses(void **state)
     for (size_t i = SLOTS; i < SLOTS + QUEUE; i++)
         assert_int_equal(submit(jobs[i]), VLM_OK);
     assert_int_equal(submit(jobs[SLOTS + QUEUE]), VLM_ELIMIT);
+    assert_string_equal(it->err.msg, "8 requests are waiting, as many as may");
     assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_REJECTED_QUEUE), 1);
     assert_int_equal(vlm_work_state(it->work).waiting, QUEUE);
     for (size_t i = 0; i < VLM_COUNTOF(jobs); i++)
