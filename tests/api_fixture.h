@@ -66,21 +66,29 @@ static inline void make_model(const char *name)
     fixture_model_write(&it.model, form, it.path);
 }
 
-static inline int start(const char *name)
+/* With up to two options more, each with its value; NULL: none. */
+static inline int start_with(const char *name, const char *const *more)
 {
     struct vlm_err err = { 0 };
     it = (struct fixture){ .path = NULL };
     make_model(name);
-    char *argv[] = {
-        (char *)"vlm-serve",  (char *)"-m", it.path,      (char *)"--port", (char *)"0",
-        (char *)"--parallel", (char *)"4",  (char *)"-j", (char *)"1",      NULL
-    };
-    int rc = vlm_serve_options_parse(&it.options, 9, argv, &err);
+    char *argv[14] = { (char *)"vlm-serve", (char *)"-m", it.path,
+                       (char *)"--port",    (char *)"0",  (char *)"--parallel",
+                       (char *)"4",         (char *)"-j", (char *)"1" };
+    int argc = 9;
+    for (; more && *more && argc < 13; more++)
+        argv[argc++] = (char *)(uintptr_t)*more;
+    int rc = vlm_serve_options_parse(&it.options, argc, argv, &err);
     fixture_check(rc, &err);
     fixture_check(vlm_server_new(&it.server, &it.options, &err), &err);
     const char *colon = strrchr(vlm_server_facts(it.server).url, ':');
     it.port = (uint16_t)strtoul(colon + 1, NULL, 10);
     return 0;
+}
+
+static inline int start(const char *name)
+{
+    return start_with(name, NULL);
 }
 
 static inline int start_modern(void **state)

@@ -569,14 +569,14 @@ static void scores_are_those_of_answers(void **state)
 {
     enum { N = 12 };
     struct answer drawn = ask_well("/completion", "{\"prompt\":[2,60,61],\"n_predict\":12,"
-                                                  "\"seed\":4,\"n_probs\":0,\"ignore_eos\":true}");
+                                                  "\"seed\":4,\"n_probs\":1,\"ignore_eos\":true}");
     struct vlm_buffer body = { 0 };
     char path[64];
     (void)state;
-    assert_int_equal(N, json_object_array_length(at(drawn.json, "logprobs.content")));
+    assert_int_equal(N, json_object_array_length(at(drawn.json, "completion_probabilities")));
     vlm_buffer_text(&body, "{\"spans\":[[3,15]],\"prompt\":[2,60,61");
     for (size_t i = 0; i < N; i++) {
-        snprintf(path, sizeof(path), "logprobs.content.%zu.id", i);
+        snprintf(path, sizeof(path), "completion_probabilities.%zu.id", i);
         vlm_buffer_printf(&body, ",%" PRId64, number_at(&drawn, path));
     }
     vlm_buffer_add(&body, "]}", 3);
@@ -584,7 +584,7 @@ static void scores_are_those_of_answers(void **state)
     double sum = 0;
     assert_true(json_object_is_type(at(score.json, "logprobs.0"), json_type_null));
     for (size_t i = 0; i < N; i++) {
-        snprintf(path, sizeof(path), "logprobs.content.%zu.logprob", i);
+        snprintf(path, sizeof(path), "completion_probabilities.%zu.logprob", i);
         const double expected = json_object_get_double(at(drawn.json, path));
         const double found =
             json_object_get_double(json_object_array_get_idx(at(score.json, "logprobs"), 3 + i));

@@ -1,10 +1,12 @@
 /* test_completions.c - /v1/completions beyond its plain form: what streams say of a prompt that is echoed, prompts of
- * guidance that are cut. */
+ * guidance that are cut, what beams take and count. */
 #include "base/vlm.h"
 
 #include "tests/api_fixture.h"
 
 #define COMPLETE "/v1/completions"
+
+enum { SLOTS = 4 }; /* of the fixture */
 
 /* ---- streams as one answer ---- */
 
@@ -156,11 +158,101 @@ static void guidance_goes_with_cut_prompts(void **state)
         forget(&answers[i]);
 }
 
+/* ---- beams ---- */
+
+/* Slots that work on one request, the first that they find, and the least number of tokens that were drawn in one. */
+static size_t slots_of_one(int64_t *least)
+{
+    struct answer answer = ask_well("/slots", NULL);
+    int64_t task = 0;
+    size_t n = 0;
+    *least = INT64_MAX;
+    for (size_t i = 0; i < json_object_array_length(answer.json); i++) {
+        json_object *slot = json_object_array_get_idx(answer.json, i);
+        const int64_t its = json_object_get_int64(at(slot, "id_task"));
+        if (!json_object_get_boolean(at(slot, "is_processing")) || (task && its != task))
+            continue;
+        task = its;
+        n++;
+        *least = VLM_MIN(*least, json_object_get_int64(at(slot, "n_decoded")));
+    }
+    forget(&answer);
+    return n;
+}
+
+/* They take a slot each for as long as the answer is made; whoever comes behind them has its turn. */
+static void beams_take_slots(void **state)
+{
+    static const char body[] = "{\"prompt\":\"<p>A\",\"num_beams\":4,\"ignore_eos\":true,"
+                               "\"stream\":true,\"max_tokens\":380}";
+    const int fd = dial();
+    int64_t drawn = 0;
+    size_t slots = 0;
+    (void)state;
+    send_request(fd, "POST", COMPLETE, body, strlen(body));
+    for (const double end = vlm_now() + 10; (slots < SLOTS || drawn < 5) && vlm_now() < end;)
+        slots = slots_of_one(&drawn);
+    assert_int_equal(SLOTS, slots);
+    assert_in_range(drawn, 5, 380);
+    const int behind = dial();
+    static const char other[] = "{\"prompt\":\"<p>B\",\"max_tokens\":1}";
+    struct vlm_buffer in = { 0 };
+    send_request(behind, "POST", COMPLETE, other, strlen(other));
+    close(fd);
+    receive(behind, &in, SIZE_MAX);
+    vlm_buffer_byte(&in, 0);
+    assert_non_null(strstr((char *)in.data, "\"completion_tokens\": 1"));
+    close(behind);
+    vlm_buffer_release(&in);
+}
+
+/* One prompt, whatever the number of beams, and the tokens of the answer alone. */
+static void beams_count_as_one_answer(void **state)
+{
+    static const char *const beams[] = { "1", "2", "4", "4" };
+    int64_t prompt = 0;
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(beams); i++) {
+        char body[200];
+        snprintf(body, sizeof(body),
+                 "{\"prompt\":\"<p>Beams are many\",\"num_beams\":%s,\"max_tokens\":7,"
+                 "\"temperature\":0,\"ignore_eos\":true}",
+                 beams[i]);
+        struct answer answer = ask_well(COMPLETE, body);
+        prompt = prompt ? prompt : number_at(&answer, "usage.prompt_tokens");
+        assert_int_equal(prompt, number_at(&answer, "usage.prompt_tokens"));
+        assert_int_equal(7, number_at(&answer, "usage.completion_tokens"));
+        assert_int_equal(prompt + 7, number_at(&answer, "usage.total_tokens"));
+        /* What is asked again is there, but for the row whose logits are wanted. */
+        const int64_t cached = number_at(&answer, "usage.prompt_tokens_details.cached_tokens");
+        assert_in_range(cached, 0, prompt - 1);
+        if (i)
+            assert_int_equal(prompt - 1, cached);
+        assert_int_equal(1, json_object_array_length(at(answer.json, "choices")));
+        assert_int_equal(cached, number_at(&answer, "timings.cache_n"));
+        assert_int_equal(7, number_at(&answer, "timings.predicted_n"));
+        forget(&answer);
+    }
+    static const char *const wrong[][2] = { { "\"num_beams\":5", "num_beams" },
+                                            { "\"num_beams\":2,\"best_of\":2", "best_of" },
+                                            { "\"num_beams\":2,\"n\":2", "num_beams" } };
+    for (size_t i = 0; i < VLM_COUNTOF(wrong); i++) {
+        char body[200];
+        snprintf(body, sizeof(body), "{\"prompt\":\"<p>A\",%s}", wrong[i][0]);
+        struct answer answer = ask(COMPLETE, body);
+        assert_int_equal(400, answer.status);
+        assert_string_equal(wrong[i][1], text_at(&answer, "error.param"));
+        forget(&answer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest of_pages[] = {
         cmocka_unit_test(streams_echo_with_logprobs),
         cmocka_unit_test(guidance_goes_with_cut_prompts),
+        cmocka_unit_test(beams_take_slots),
+        cmocka_unit_test(beams_count_as_one_answer),
     };
     signal(SIGPIPE, SIG_IGN);
     if (make_test_folder(NULL))

@@ -78,10 +78,10 @@ void vlm_call_account(struct vlm_call *call, int status, const char *finish)
         note->queue_seconds = call->queue_seconds;
         note->first_token_seconds = call->first_token > 0 ? call->first_token - call->began : 0;
         note->finish = finish;
-        note->completion_tokens = note->cached_tokens = note->images = 0;
+        note->cached_tokens = vlm_call_cached(call);
+        note->completion_tokens = note->images = 0;
         for (size_t i = 0; i < call->n_choices; i++) {
             note->completion_tokens += call->choices[i].generated;
-            note->cached_tokens += i ? 0 : call->choices[i].cached;
             note->images += call->choices[i].n_images;
         }
     }

@@ -94,7 +94,7 @@ struct vlm_call_choice {
     size_t n_fills;
     struct vlm_call_image **images;
     size_t n_images;
-    struct vlm_drawn *drawn; /* [n_drawn]: all but ends, when logprobs are wanted */
+    struct vlm_drawn *drawn; /* [n_drawn]: all but ends, when logprobs or ids are wanted */
     struct vlm_likely *likely;
     size_t n_drawn, drawn_capacity;
     size_t told;                    /* of drawn: kind->text() has been called with them */
@@ -127,7 +127,7 @@ struct vlm_call_kind {
     void (*form)(struct vlm_call *call, const struct vlm_call_choice *choice,
                  const struct vlm_call_image *image, struct vlm_picture_form *form);
     /* Streams; NULL: nothing is sent then. They write with sse.h. text: the tokens drawn[told ... n_drawn) are new
-     * too, and n may be 0 when logprobs are wanted. */
+     * too, and n may be 0 when logprobs or ids are wanted. */
     void (*begin)(struct vlm_call *call);
     /* call->n_scores: the losses of a prompt are there, which may be after tokens of its choices. */
     void (*scored)(struct vlm_call *call, size_t prompt);
@@ -230,6 +230,7 @@ struct vlm_call_prompt *vlm_call_prompts(struct vlm_call *call, size_t n);
 void vlm_call_write_head(const struct vlm_call *call, struct vlm_json *json, const char *object);
 /* "truncated": true, "truncated_tokens"; nothing when no prompt was cut. Of the head. */
 void vlm_call_write_truncated(const struct vlm_call *call, struct vlm_json *json);
+size_t vlm_call_cached(const struct vlm_call *call); /* tokens of the prompts, each once */
 void vlm_call_write_usage(const struct vlm_call *call, struct vlm_json *json);
 void vlm_call_write_timings(const struct vlm_call *call, struct vlm_json *json);
 /* The object of a picture: {"type": "image_url", "index", "image_url": {"url"}, "vlm": {"sha256", "codes"}}. */

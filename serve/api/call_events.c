@@ -75,7 +75,7 @@ static bool flush_text(struct vlm_call *call, struct vlm_call_choice *choice, si
 static bool keep_drawn(struct vlm_call *call, struct vlm_call_choice *choice,
                        const struct vlm_drawn *drawn, const struct vlm_likely *likely)
 {
-    if (call->request.logprobs < 0)
+    if (call->request.logprobs < 0 && !call->request.return_tokens)
         return true;
     const size_t n_likely = call->job.branches[choice - call->choices].options.likely;
     if (choice->n_drawn == choice->drawn_capacity) {
@@ -290,6 +290,7 @@ void vlm_call_on_event(struct vlm_job *job, const struct vlm_job_event *event)
         }
         break;
     case VLM_JOB_TOKENS:
+        choice->cached = event->cached;
         if (call->first_token <= 0) {
             call->first_token = vlm_now();
             if (!start_enough(call))

@@ -153,6 +153,9 @@ static bool read(struct vlm_call *call, struct vlm_reader *reader)
         return fail_at(reader, "best_of", "is less than 'n'");
     if (request->best_of > request->n && request->stream)
         return fail_at(reader, "best_of", "above 'n' cannot be streamed");
+    if (request->best_of > 1 && request->beams > 1)
+        return fail_at(reader, "best_of",
+                       "above 1 goes not with 'num_beams', which gives one answer");
     if (request->best_of > (int64_t)reader->limits->n)
         return fail_at(reader, "best_of", "is over the limit of this server");
     it->nothing = request->max_tokens == 0;

@@ -196,18 +196,11 @@ static void write_entry(struct vlm_json *json, const struct vlm_vocabulary *voca
     vlm_buffer_release(&token);
 }
 
-void vlm_write_chat_logprobs(const struct vlm_call *call, struct vlm_json *json,
+void vlm_write_probabilities(const struct vlm_call *call, struct vlm_json *json,
                              const struct vlm_call_choice *choice, size_t from, size_t to)
 {
     const struct vlm_vocabulary *vocabulary = call->service->choices->vocabulary;
     const size_t likely = likely_of(call);
-    if (call->request.logprobs < 0) {
-        vlm_json_member_null(json, "logprobs");
-        return;
-    }
-    vlm_json_key(json, "logprobs");
-    vlm_json_open(json, '{');
-    vlm_json_key(json, "content");
     vlm_json_open(json, '[');
     for (size_t i = from; i < to; i++) {
         vlm_json_open(json, '{');
@@ -224,5 +217,18 @@ void vlm_write_chat_logprobs(const struct vlm_call *call, struct vlm_json *json,
         vlm_json_close(json, '}');
     }
     vlm_json_close(json, ']');
+}
+
+void vlm_write_chat_logprobs(const struct vlm_call *call, struct vlm_json *json,
+                             const struct vlm_call_choice *choice, size_t from, size_t to)
+{
+    if (call->request.logprobs < 0) {
+        vlm_json_member_null(json, "logprobs");
+        return;
+    }
+    vlm_json_key(json, "logprobs");
+    vlm_json_open(json, '{');
+    vlm_json_key(json, "content");
+    vlm_write_probabilities(call, json, choice, from, to);
     vlm_json_close(json, '}');
 }

@@ -26,6 +26,7 @@ struct vlm_http_server {
     struct evconnlistener *listener; /* NULL: draining */
     struct event *resume;            /* listening again after there were no descriptors */
     uint8_t (*key_hashes)[VLM_SHA256_SIZE];
+    size_t n_keys;
     struct vlm_connection *first;
     size_t n_connections; /* without the refused ones */
     size_t n_refused;     /* beyond connections_max, to be told so */
@@ -105,7 +106,6 @@ void vlm_connection_answered(struct vlm_connection *connection);
 
 /* Host, Origin, API key: false when it has answered. Also answers preflights and OPTIONS *. */
 bool vlm_gate_open(struct vlm_exchange *exchange);
-VLM_MUST_CHECK int vlm_gate_new(struct vlm_http_server *http, struct vlm_err *err);
 
 bool vlm_address_is_loopback(const struct vlm_address *address);
 bool vlm_address_is_local(const struct vlm_address *address); /* of a UNIX socket */

@@ -297,7 +297,7 @@ int vlm_http_server_new(struct vlm_http_server **out, struct event_base *base,
     http->body_bytes_max = BODIES_MAX * options->body_max;
     if (getrandom(&http->id_seed, sizeof(http->id_seed), 0) != sizeof(http->id_seed))
         http->id_seed = (uint64_t)getpid();
-    int rc = vlm_gate_new(http, err);
+    int rc = vlm_http_server_set_keys(http, options->keys, options->n_keys, err);
     if (!rc)
         rc = start_listening(http, err);
     if (rc) {

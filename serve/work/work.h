@@ -35,7 +35,7 @@ enum vlm_job_event_kind {
 struct vlm_job_event {
     enum vlm_job_event_kind kind;
     size_t branch;
-    size_t prompt_done, prompt_total, cached; /* PROMPT, BRANCH: rows */
+    size_t prompt_done, prompt_total, cached; /* PROMPT, TOKENS, BRANCH: rows */
     const struct vlm_drawn *drawn;            /* TOKENS [n] */
     const struct vlm_likely *likely; /* [n][options.likely]; of a score [n][prompt.likely] */
     size_t n;

@@ -29,7 +29,7 @@ same "a picture that a limit cuts" --text '<p>A</p><img alt="a car" src="' --max
 cmp whole/image-0.png streamed/image-0.png && echo "as it is whole"
 echo "as it comes:"
 (sleep 0.3 && printf '<p>A') | vlm-generate -m run/model --prompt - --max-tokens 400 --stream |
-    (dd bs=65536 count=1 of=first 2>dd && cat >rest)
+    (dd bs=65536 count=1 of=first 2>counts && cat >rest)
 cat first rest >both
 vlm-generate -m run/model --text '<p>A' --max-tokens 400 | cmp - both && test -s rest && echo "in several pieces"
 echo "the most typical tokens:"
