@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 
 from serve_common import Server, end, free_port, not_ok, ok, verdict
 
@@ -177,17 +178,22 @@ def printed(text):
 
 
 def start(example, folder):
-    """The server of the first example, on a port of its own; the lines that it prints."""
+    """The server of the first example, on a port of its own; the lines that it prints. No request is made: the document's are counted."""
     words = shlex.split(example.command.rstrip("& "))
     log = os.path.join(folder, "serve.log")
     here = os.getcwd()
     os.chdir(folder)
     try:
-        server = Server(words[words.index("-m") + 1], *words[3:], port=free_port(), log=log)
+        server = Server(words[words.index("-m") + 1], *words[3:], port=free_port(), log=log, wait=False)
     finally:
         os.chdir(here)
-    with open(log, encoding="utf-8") as f:
-        return server, [line.replace(f":{server.port}", ":8080") for line in f.read().splitlines()]
+    until = time.monotonic() + 120
+    while "ready at" not in server.last_words():
+        if not server.alive() or time.monotonic() > until:
+            server.stop()
+            raise RuntimeError(f"the server is not ready: {server.last_words()}")
+        time.sleep(0.02)
+    return server, [line.replace(f":{server.port}", ":8080") for line in server.last_words().splitlines()]
 
 
 def check(example, shell):
@@ -200,6 +206,29 @@ def check(example, shell):
     wrong = wrong_statuses(example, errors) or wrong_output(told, got)
     verdict(not wrong, example.name, f"{wrong}; printed {out[:300]!r} {errors[-300:]!r}")
     return got
+
+
+def properties(value):
+    """Names of all fields that a JSON schema knows."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    own = set(value["properties"]) if isinstance(value, dict) and isinstance(value.get("properties"), dict) else set()
+    return own.union(*map(properties, inside))
+
+
+def check_names(text, shell):
+    """Fields of the tables are in /openapi.json, options in --help, paths are served."""
+    api = json.loads(shell.run("curl -s localhost:8080/openapi.json")[0])
+    table = text[text.index("## Sampling fields"):text.index("### Guidance")]
+    fields = {f for line in table.split("\n") if line.startswith("| `") for f in re.findall(r"`(\w+)`", line.split("|")[1])}
+    unknown = fields - properties(api)
+    verdict(fields and not unknown, "fields of the tables are in /openapi.json", f"not {sorted(unknown)}", f"{len(fields)}")
+    shown = "".join(shell.run(f"{program} --help; {program} eval --help; {program} render --help")[0]
+                    for program in ("vlm-serve", "vlm-train", "vlm-tokenize"))
+    options = set(re.findall(r"`(?:vlm-serve )?(--[a-z-]+)", text))
+    unknown = {o for o in options if not re.search(rf"(?<![a-z-]){o}(?![a-z-])", shown)} - {"--json"}
+    verdict(len(options) > 15 and not unknown, "options are those of --help", f"not {sorted(unknown)}", f"{len(options)}")
+    silent = [p for p in api["paths"] if p.split("{")[0] not in text]
+    verdict(not silent, "every path is in the document", f"not {silent}", f"{len(api['paths'])}")
 
 
 def write(path, text, found, outputs):
@@ -228,6 +257,7 @@ def main(demo, path, *options):
         with server:
             shell = Shell(folder, server.port)
             outputs = [first] + [check(example, shell) for example in found[1:]]
+            check_names(text, shell)
             verdict(server.alive(), "the server is alive behind all of them", server.last_words())
     if "--write" in options:
         write(path, text, found, outputs)
