@@ -80,6 +80,9 @@ static int read_keys(struct vlm_serve_options *options, struct vlm_err *err)
     int rc = check_private(path, err);
     if (rc == VLM_OK)
         rc = vlm_file_read(&options->key_text, path, KEY_FILE_MAX, err);
+    if (rc == VLM_OK && options->key_text.size &&
+        memchr(options->key_text.data, 0, options->key_text.size)) /* it would cut a key */
+        rc = vlm_fail(err, VLM_EUSAGE, "%s: a key with a character that no header can hold", path);
     vlm_buffer_byte(&options->key_text, 0);
     if (rc == VLM_OK && options->key_text.failed)
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for the keys of '%s'", path);
