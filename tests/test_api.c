@@ -676,6 +676,12 @@ static void every_path_is_described(void **state)
             assert_non_null(at(operation, "responses.401"));
         }
     }
+    /* Of fields that only one endpoint has, too. */
+    json_object *chat = NULL;
+    assert_true(json_object_object_get_ex(all, CHAT, &chat));
+    json_object *fields = at(chat, "post.requestBody.content.application/json.schema.properties");
+    assert_int_equal(json_object_get_int64(at(fields, "min_images.default")), 0);
+    assert_int_equal(json_object_get_int64(at(fields, "top_logprobs.default")), 0);
     forget(&answer);
 }
 

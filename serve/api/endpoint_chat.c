@@ -639,7 +639,9 @@ void vlm_post_chat(struct vlm_service *service, struct vlm_exchange *exchange)
 
 void vlm_describe_chat(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, groups, "ChatCompletion");
+    struct chat defaults = { .list = NULL };
+    vlm_request_init(&defaults.call.request);
+    vlm_openapi_model(out, groups, &defaults, "ChatCompletion");
 }
 
 /* ---- the template alone ---- */
@@ -692,7 +694,7 @@ void vlm_post_template(struct vlm_service *service, struct vlm_exchange *exchang
 
 void vlm_describe_template(struct vlm_buffer *out)
 {
-    struct vlm_request defaults;
-    vlm_request_init(&defaults);
+    struct chat defaults = { .list = NULL };
+    vlm_request_init(&defaults.call.request);
     vlm_openapi_body(out, groups, &defaults, "Answer", VLM_OPENAPI_404 | VLM_OPENAPI_503);
 }

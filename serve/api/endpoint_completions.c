@@ -422,5 +422,7 @@ void vlm_post_completions(struct vlm_service *service, struct vlm_exchange *exch
 
 void vlm_describe_completions(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, groups, "Completion");
+    struct completion defaults = { .prompt = NULL };
+    vlm_request_init(&defaults.call.request);
+    vlm_openapi_model(out, groups, &defaults, "Completion");
 }

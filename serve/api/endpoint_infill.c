@@ -613,10 +613,14 @@ void vlm_post_completion(struct vlm_service *service, struct vlm_exchange *excha
 
 void vlm_describe_infill(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, infill_groups, "Answer");
+    struct vlm_request defaults;
+    vlm_request_init(&defaults);
+    vlm_openapi_model(out, infill_groups, &defaults, "Answer");
 }
 
 void vlm_describe_completion(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, completion_groups, "Answer");
+    struct vlm_request defaults;
+    vlm_request_init(&defaults);
+    vlm_openapi_model(out, completion_groups, &defaults, "Answer");
 }

@@ -422,5 +422,7 @@ void vlm_post_score(struct vlm_service *service, struct vlm_exchange *exchange)
 
 void vlm_describe_score(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, groups, "Answer");
+    struct vlm_request defaults;
+    vlm_request_init(&defaults);
+    vlm_openapi_model(out, groups, &defaults, "Answer");
 }

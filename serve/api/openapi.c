@@ -112,12 +112,10 @@ static void write_body(struct vlm_json *json, const struct vlm_field_group *cons
 }
 
 void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
-                       const char *answer)
+                       const void *request, const char *answer)
 {
     struct vlm_json json = { .out = out };
-    struct vlm_request defaults;
-    vlm_request_init(&defaults);
-    write_body(&json, groups, &defaults);
+    write_body(&json, groups, request);
     write_responses(&json, "application/json", answer, true, VLM_OPENAPI_404 | VLM_OPENAPI_503);
 }
 

@@ -11,11 +11,12 @@ enum vlm_openapi_status {
 };
 
 /* "requestBody": {...}, "responses": {...} of an endpoint with a JSON body by tables, whose answer is the named schema of
- * the components (NULL: any object), and which makes the model work: it may be streamed. */
+ * the components (NULL: any object), and which makes the model work: it may be streamed. request: the whole struct that
+ * the tables' offsets are of, with its defaults. */
 void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
-                       const char *answer);
+                       const void *request, const char *answer);
 
-/* The same of one that answers at once. request: its defaults, NULL: none. groups NULL: no body. */
+/* The same of one that answers at once. request NULL: without defaults. groups NULL: no body. */
 void vlm_openapi_body(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
                       const void *request, const char *answer, unsigned statuses);
 
