@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "tests/folder_fixture.h"
 
+#include <dirent.h>
 #include <sys/resource.h>
 
 static const struct vlm_http_options defaults = VLM_HTTP_DEFAULTS;
@@ -444,6 +445,39 @@ static void connections_are_counted(void **state)
 }
 
 /* Without descriptors listening pauses: the client waits, the loop sleeps. */
+static size_t count_descriptors(void)
+{
+    size_t n = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    assert_non_null(folder);
+    while (readdir(folder))
+        n++;
+    closedir(folder);
+    return n;
+}
+
+/* A flood of clients does not keep the loop from those who are there. */
+static void a_turn_takes_few_clients(void **state)
+{
+    (void)state;
+    enum { N = 200, TURN = 32 };
+    struct server server;
+    struct client client[N];
+    start_server(&server, &defaults);
+    for (size_t i = 0; i < N; i++)
+        connect_client(&client[i], &server);
+    const size_t before = count_descriptors();
+    event_base_loop(server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(count_descriptors(), before + TURN);
+    for (size_t i = 0; i < N; i++)
+        say_text(&client[i], HELLO);
+    for (size_t i = 0; i < N; i++)
+        assert_true(wait_answers(&client[i], 1));
+    for (size_t i = 0; i < N; i++)
+        close_client(&client[i]);
+    stop_server(&server);
+}
+
 static void no_descriptors_is_a_pause(void **state)
 {
     (void)state;
@@ -672,6 +706,7 @@ int main(void)
         cmocka_unit_test(only_loopback_is_open_to_all),
         cmocka_unit_test(unix_sockets_are_private_and_replaced_when_stale),
         cmocka_unit_test(connections_are_counted),
+        cmocka_unit_test(a_turn_takes_few_clients),
         cmocka_unit_test(no_descriptors_is_a_pause),
         cmocka_unit_test(the_log_says_what_happened_and_no_more),
         cmocka_unit_test(lost_lines_are_counted),

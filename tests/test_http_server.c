@@ -258,12 +258,13 @@ static void bodies_share_memory(void **state)
     (void)state;
     enum { N = 12, PART = 60000 };
     struct server server;
-    struct client client[N];
+    struct client client[N], last;
     struct vlm_http_options options = defaults;
     size_t n_refused = 0;
     uint8_t bytes[PART] = { 0 };
     options.body_max = 65536;
     start_server(&server, &options);
+    connect_client(&last, &server);
     for (size_t i = 0; i < N; i++) {
         connect_client(&client[i], &server);
         say_text(&client[i], ECHO "Content-Length: 65536\r\n\r\n");
@@ -273,6 +274,17 @@ static void bodies_share_memory(void **state)
         n_refused += status_of_answer(&client[i]) == 503;
     }
     assert_in_range(n_refused, 1, 4);
+    /* Those who hold back the ends of theirs make room for one that comes. */
+    pump_for(&server, 1.01);
+    say_text(&last, ECHO "Content-Length: 65536\r\n\r\n");
+    say(&last, bytes, sizeof(bytes));
+    pump_for(&server, 0.005);
+    say(&last, bytes, 65536 - sizeof(bytes));
+    assert_true(wait_answers(&last, 1));
+    assert_int_equal(status_of_answer(&last), 200);
+    receive(&client[0]);
+    assert_int_equal(status_of_answer(&client[0]), 503);
+    close_client(&last);
     for (size_t i = 0; i < N; i++)
         close_client(&client[i]);
     pump_for(&server, 0.01);
@@ -477,7 +489,7 @@ static void slow_clients_are_closed(void **state)
 {
     (void)state;
     struct server server;
-    struct client silent, head, body, steady, idle;
+    struct client silent, head, body, steady, stalled, idle;
     struct vlm_http_options options = defaults;
     options.head_seconds = options.body_seconds = options.idle_seconds = 0.1;
     start_server(&server, &options);
@@ -485,11 +497,15 @@ static void slow_clients_are_closed(void **state)
     connect_client(&head, &server);
     connect_client(&body, &server);
     connect_client(&steady, &server);
+    connect_client(&stalled, &server);
     connect_client(&idle, &server);
     say_text(&body, ECHO "Content-Length: 100\r\n\r\n");
     say_text(&steady, ECHO "Content-Length: 10240\r\n\r\n");
+    say_text(&stalled, ECHO "Content-Length: 10240\r\n\r\n");
     say_text(&idle, HELLO);
     const uint8_t kibibyte[1024] = { 0 };
+    for (size_t i = 0; i < 9; i++) /* much at once gives no time to hold the rest back */
+        say(&stalled, kibibyte, sizeof(kibibyte));
     double start = vlm_now(), end = 0;
     for (size_t i = 0; vlm_now() < start + 0.3; i++) {
         say_text(&head, i < sizeof(split_text) - 1 ? (char[]){ split_text[i % 70], 0 } : "x");
@@ -508,6 +524,8 @@ static void slow_clients_are_closed(void **state)
     assert_true(wait_close(&body) || body.reset);
     assert_int_equal(status_of_answer(&head), 408);
     assert_int_equal(status_of_answer(&body), 408);
+    receive(&stalled);
+    assert_int_equal(status_of_answer(&stalled), 408);
     assert_true(wait_answers(&steady, 1));
     assert_int_equal(status_of_answer(&steady), 200);
     assert_true(wait_close(&idle));
@@ -517,6 +535,7 @@ static void slow_clients_are_closed(void **state)
     close_client(&head);
     close_client(&body);
     close_client(&steady);
+    close_client(&stalled);
     close_client(&idle);
     stop_server(&server);
 }

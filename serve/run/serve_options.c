@@ -80,6 +80,8 @@ static int read_keys(struct vlm_serve_list *keys, struct vlm_buffer *text, const
     int rc = check_private(path, err);
     if (rc == VLM_OK)
         rc = vlm_file_read(text, path, KEY_FILE_MAX, err);
+    if (rc == VLM_OK && text->size && memchr(text->data, 0, text->size)) /* it would cut a key */
+        rc = vlm_fail(err, VLM_EUSAGE, "%s: a key with a character that no header can hold", path);
     vlm_buffer_byte(text, 0);
     if (rc == VLM_OK && text->failed)
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for the keys of '%s'", path);
