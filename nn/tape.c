@@ -12,8 +12,9 @@
 #include "base/limits.h"
 #include "nn/tape.h"
 
-enum { ADD_BLOCK = 1 << 14 }; /* floats that one task of vlm_grad_give() adds */
-#define RECORDS_MAX VLM_GIB   /* tensors and nodes of one step: millions */
+enum { ADD_BLOCK = 1 << 14 };      /* floats that one task of vlm_grad_give() adds */
+#define STACK_LEAST (64 * VLM_MIB) /* that is worth a try where address space is limited */
+#define RECORDS_MAX VLM_GIB        /* tensors and nodes of one step: millions */
 
 struct vlm_free_grad {
     float *buffer;
@@ -27,6 +28,37 @@ static size_t memory_of_machine(void)
     return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : (size_t)1 << 34;
 }
 
+static int reserve(struct vlm_tape *tape, size_t cap, unsigned flags, struct vlm_err *err)
+{
+    struct vlm_memory *stack[] = { &tape->step, &tape->grads, &tape->scratch };
+    int rc = VLM_OK;
+    for (size_t i = 0; rc == VLM_OK && i < VLM_COUNTOF(stack); i++)
+        rc = vlm_memory_init(stack[i], cap, flags, err);
+    for (size_t i = 0; rc != VLM_OK && i < VLM_COUNTOF(stack); i++)
+        vlm_memory_release(stack[i]);
+    return rc;
+}
+
+/* All that the machine has, for it costs nothing before it is used; where address space is limited (RLIMIT_AS, strict
+ * overcommit) half of what can be had, since others need some. */
+static int reserve_most(struct vlm_tape *tape, struct vlm_err *err)
+{
+    size_t cap = memory_of_machine();
+    int rc = reserve(tape, cap, 0, err);
+    if (rc == VLM_OK)
+        return rc;
+    while (rc != VLM_OK && cap > STACK_LEAST) {
+        cap /= 2;
+        rc = reserve(tape, cap, 0, err);
+    }
+    if (rc != VLM_OK)
+        return rc;
+    vlm_memory_release(&tape->step);
+    vlm_memory_release(&tape->grads);
+    vlm_memory_release(&tape->scratch);
+    return reserve(tape, cap / 2, 0, err);
+}
+
 int vlm_tape_init(struct vlm_tape *tape, const struct vlm_engine *engine,
                   const struct vlm_tape_options *options, struct vlm_err *err)
 {
@@ -37,17 +69,12 @@ int vlm_tape_init(struct vlm_tape *tape, const struct vlm_engine *engine,
     };
     vlm_arena_init(&tape->records, RECORDS_MAX);
     bool dry = options->flags & VLM_TAPE_DRY;
-    size_t cap = dry ? SIZE_MAX / 4 : options->memory ? options->memory : memory_of_machine();
-    unsigned flags = dry ? VLM_MEMORY_COUNT : 0;
-    struct vlm_memory *stack[] = { &tape->step, &tape->grads, &tape->scratch };
-    for (size_t i = 0; i < VLM_COUNTOF(stack); i++) {
-        int rc = vlm_memory_init(stack[i], cap, flags, err);
-        if (rc) {
-            vlm_tape_release(tape);
-            return rc;
-        }
-    }
-    return VLM_OK;
+    int rc = dry               ? reserve(tape, SIZE_MAX / 4, VLM_MEMORY_COUNT, err)
+             : options->memory ? reserve(tape, options->memory, 0, err)
+                               : reserve_most(tape, err);
+    if (rc != VLM_OK)
+        vlm_tape_release(tape);
+    return rc;
 }
 
 void vlm_tape_release(struct vlm_tape *tape)

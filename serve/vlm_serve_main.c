@@ -39,7 +39,7 @@ static void on_hangup(evutil_socket_t number, short what, void *context)
     struct signals *signals = context;
     (void)number;
     (void)what;
-    vlm_server_reopen_log(signals->server);
+    vlm_server_reload(signals->server);
 }
 
 static int catch_signals(struct signals *signals, struct vlm_err *err)

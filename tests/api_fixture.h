@@ -43,7 +43,7 @@ struct answer {
 
 /* ---- the server ---- */
 
-static void make_model(const char *name)
+static inline void make_model(const char *name)
 {
     struct vlm_err err = { 0 };
     const struct fixture_form *form = fixture_forms;
@@ -66,16 +66,19 @@ static void make_model(const char *name)
     fixture_model_write(&it.model, form, it.path);
 }
 
-static int start(const char *name)
+/* With up to two options more, each with its value; NULL: none. */
+static inline int start_with(const char *name, const char *const *more)
 {
     struct vlm_err err = { 0 };
     it = (struct fixture){ .path = NULL };
     make_model(name);
-    char *argv[] = {
-        (char *)"vlm-serve",  (char *)"-m", it.path,      (char *)"--port", (char *)"0",
-        (char *)"--parallel", (char *)"4",  (char *)"-j", (char *)"1",      NULL
-    };
-    int rc = vlm_serve_options_parse(&it.options, 9, argv, &err);
+    char *argv[14] = { (char *)"vlm-serve", (char *)"-m", it.path,
+                       (char *)"--port",    (char *)"0",  (char *)"--parallel",
+                       (char *)"4",         (char *)"-j", (char *)"1" };
+    int argc = 9;
+    for (; more && *more && argc < 13; more++)
+        argv[argc++] = (char *)(uintptr_t)*more;
+    int rc = vlm_serve_options_parse(&it.options, argc, argv, &err);
     fixture_check(rc, &err);
     fixture_check(vlm_server_new(&it.server, &it.options, &err), &err);
     const char *colon = strrchr(vlm_server_facts(it.server).url, ':');
@@ -83,25 +86,30 @@ static int start(const char *name)
     return 0;
 }
 
-static int start_modern(void **state)
+static inline int start(const char *name)
+{
+    return start_with(name, NULL);
+}
+
+static inline int start_modern(void **state)
 {
     (void)state;
     return start("modern");
 }
 
-static int start_lm(void **state)
+static inline int start_lm(void **state)
 {
     (void)state;
     return start("lm");
 }
 
-static int start_captioner(void **state)
+static inline int start_captioner(void **state)
 {
     (void)state;
     return start("captioner");
 }
 
-static int stop(void **state)
+static inline int stop(void **state)
 {
     (void)state;
     vlm_server_free(it.server);
@@ -113,12 +121,12 @@ static int stop(void **state)
 
 /* ---- a client ---- */
 
-static void pump(void)
+static inline void pump(void)
 {
     event_base_loop(vlm_server_base(it.server), EVLOOP_NONBLOCK);
 }
 
-static int dial(void)
+static inline int dial(void)
 {
     struct sockaddr_in at = { .sin_family = AF_INET,
                               .sin_port = htons(it.port),
@@ -130,7 +138,7 @@ static int dial(void)
     return fd;
 }
 
-static void send_all(int fd, const char *bytes, size_t n)
+static inline void send_all(int fd, const char *bytes, size_t n)
 {
     while (n) {
         ssize_t sent = send(fd, bytes, n, 0);
@@ -144,7 +152,8 @@ static void send_all(int fd, const char *bytes, size_t n)
     }
 }
 
-static void send_request(int fd, const char *method, const char *path, const char *body, size_t n)
+static inline void send_request(int fd, const char *method, const char *path, const char *body,
+                                size_t n)
 {
     struct vlm_buffer out = { 0 };
     vlm_buffer_printf(&out, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method,
@@ -158,7 +167,7 @@ static void send_request(int fd, const char *method, const char *path, const cha
 }
 
 /* Until the server closes, or `enough` bytes are there. */
-static void receive(int fd, struct vlm_buffer *in, size_t enough)
+static inline void receive(int fd, struct vlm_buffer *in, size_t enough)
 {
     const double end = vlm_now() + 20;
     while (in->size < enough) {
@@ -177,7 +186,7 @@ static void receive(int fd, struct vlm_buffer *in, size_t enough)
 }
 
 /* The body without the frames of chunks, in its place. */
-static void unchunk(char *body)
+static inline void unchunk(char *body)
 {
     char *to = body;
     for (char *at = body;;) {
@@ -192,7 +201,8 @@ static void unchunk(char *body)
     *to = 0;
 }
 
-static struct answer ask_bytes(const char *method, const char *path, const char *body, size_t n)
+static inline struct answer ask_bytes(const char *method, const char *path, const char *body,
+                                      size_t n)
 {
     struct answer answer = { 0 };
     struct vlm_err err = { 0 };
@@ -213,19 +223,19 @@ static struct answer ask_bytes(const char *method, const char *path, const char 
     return answer;
 }
 
-static struct answer ask(const char *path, const char *body)
+static inline struct answer ask(const char *path, const char *body)
 {
     return ask_bytes(body ? "POST" : "GET", path, body, body ? strlen(body) : 0);
 }
 
-static void forget(struct answer *answer)
+static inline void forget(struct answer *answer)
 {
     json_object_put(answer->json);
     vlm_buffer_release(&answer->bytes);
 }
 
 /* A member by a path of names and numbers: "choices.0.text"; NULL: it is not there. */
-static json_object *at(json_object *object, const char *path)
+static inline json_object *at(json_object *object, const char *path)
 {
     char name[64];
     while (*path && object) {
@@ -240,7 +250,7 @@ static json_object *at(json_object *object, const char *path)
     return object;
 }
 
-static const char *text_at(const struct answer *answer, const char *path)
+static inline const char *text_at(const struct answer *answer, const char *path)
 {
     json_object *found = at(answer->json, path);
     if (!found)
@@ -248,7 +258,7 @@ static const char *text_at(const struct answer *answer, const char *path)
     return json_object_get_string(found);
 }
 
-static int64_t number_at(const struct answer *answer, const char *path)
+static inline int64_t number_at(const struct answer *answer, const char *path)
 {
     json_object *found = at(answer->json, path);
     if (!found)
@@ -256,12 +266,28 @@ static int64_t number_at(const struct answer *answer, const char *path)
     return json_object_get_int64(found);
 }
 
-static struct answer ask_well(const char *path, const char *body)
+static inline struct answer ask_well(const char *path, const char *body)
 {
     struct answer answer = ask(path, body);
     if (answer.status != 200)
         fail_msg("%s %s: %d %s", path, body ? body : "", answer.status, answer.body);
     return answer;
+}
+
+/* The data of the next event, moved on behind it; NULL: there is none. */
+static inline json_object *next_event(const char **text)
+{
+    struct vlm_err err = { 0 };
+    json_object *event = NULL;
+    const char *data = strstr(*text, "data: ");
+    if (!data || !strncmp(data, "data: [DONE]", 12))
+        return NULL;
+    const char *end = strstr(data, "\n\n");
+    assert_non_null(end);
+    if (vlm_json_parse(&event, data + 6, (size_t)(end - data - 6), &err))
+        fail_msg("%s: %.*s", err.msg, (int)(end - data), data);
+    *text = end;
+    return event;
 }
 
 #endif

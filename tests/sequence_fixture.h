@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "tests/folder_fixture.h"
 #include "tokenize/sequence/sequence.h"
 
 #include <unistd.h>
@@ -95,14 +96,12 @@ static inline void fixture_json(struct vlm_buffer *out, bool special)
  * when it cannot be opened. */
 static inline struct vlm_text_tokenizer *fixture_tokenizer(bool special)
 {
-    char path[] = "/tmp/vlm-fixture-XXXXXX";
+    char *path = new_file();
     struct vlm_text_tokenizer *tokenizer = NULL;
     struct vlm_buffer text = { 0 };
     struct vlm_err err = { 0 };
-    int fd = mkstemp(path);
-    if (fd < 0)
+    if (!path)
         return NULL;
-    close(fd);
     fixture_json(&text, special);
     int rc = text.failed ? VLM_ENOMEM : vlm_file_write(path, text.data, text.size, &err);
     if (rc == VLM_OK)
@@ -110,6 +109,7 @@ static inline struct vlm_text_tokenizer *fixture_tokenizer(bool special)
     if (rc < 0)
         fprintf(stderr, "%s\n", err.msg);
     unlink(path);
+    free(path);
     vlm_buffer_release(&text);
     return tokenizer;
 }

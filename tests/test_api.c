@@ -4,6 +4,7 @@
  * leave nothing behind. */
 #include "base/vlm.h"
 
+#include "base/limits.h"
 #include "tests/api_fixture.h"
 
 /* ---- wrong requests ---- */
@@ -121,6 +122,44 @@ static void prompts_fit_or_are_refused(void **state)
     }
 }
 
+/* Texts are refused for their bytes before they become tokens, of which at the limit there are too many for prompts. */
+static void bytes_of_texts_are_limited(void **state)
+{
+    static const struct {
+        const char *path, *field, *behind;
+        bool prompt;
+    } rows[] = {
+        { "/tokenize", "content", "\"}", false },
+        { COMPLETE, "prompt", "\"}", true },
+        { "/score", "prompt", "\"}", true },
+        { "/infill", "input_prefix", "\",\"input_suffix\":\"\"}", true },
+    };
+    const size_t limit = VLM_MIB;
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(rows); i++)
+        for (size_t n = limit - 1; n <= limit + 1; n++) {
+            struct vlm_buffer body = { 0 };
+            char sentence[128];
+            vlm_buffer_printf(&body, "{\"%s\":\"", rows[i].field);
+            for (size_t k = 0; k < n; k++)
+                vlm_buffer_byte(&body, k % 8 ? 'a' : ' ');
+            vlm_buffer_add(&body, rows[i].behind, strlen(rows[i].behind) + 1);
+            struct answer answer = ask(rows[i].path, (const char *)body.data);
+            snprintf(sentence, sizeof(sentence), "'%s' has %zu bytes, at most %zu are allowed",
+                     rows[i].field, n, limit);
+            if (n <= limit && !rows[i].prompt)
+                assert_int_equal(answer.status, 200);
+            else
+                assert_int_equal(answer.status, 400);
+            if (n > limit)
+                assert_string_equal(text_at(&answer, "error.message"), sentence);
+            else if (rows[i].prompt && !strstr(text_at(&answer, "error.message"), "too long"))
+                fail_msg("%s: %s", rows[i].path, text_at(&answer, "error.message"));
+            forget(&answer);
+            vlm_buffer_release(&body);
+        }
+}
+
 static void codes_stand_in_images_of_256(void **state)
 {
     static const struct {
@@ -175,22 +214,6 @@ static void pictures_are_whole(void **state)
     assert_null(at(answer.json, "choices.0.message.images.1"));
     assert_string_equal("stop", text_at(&answer, "choices.0.finish_reason"));
     forget(&answer);
-}
-
-/* The data of the next event, moved on behind it; NULL: there is none. */
-static json_object *next_event(const char **text)
-{
-    struct vlm_err err = { 0 };
-    json_object *event = NULL;
-    const char *data = strstr(*text, "data: ");
-    if (!data || !strncmp(data, "data: [DONE]", 12))
-        return NULL;
-    const char *end = strstr(data, "\n\n");
-    assert_non_null(end);
-    if (vlm_json_parse(&event, data + 6, (size_t)(end - data - 6), &err))
-        fail_msg("%s: %.*s", err.msg, (int)(end - data), data);
-    *text = end;
-    return event;
 }
 
 static void streams_say_what_answers_say(void **state)
@@ -468,8 +491,10 @@ static void pictures_are_counted(void **state)
     json_object *tokens = at(ids.json, "tokens");
     const int64_t bracket = json_object_get_int64(
         json_object_array_get_idx(tokens, json_object_array_length(tokens) - 1));
-    static const char *const counts[] = { "\"min_images\":1,\"max_images\":1", "\"max_images\":0" };
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const counts[] = { "\"min_images\":1,\"max_images\":1",
+                                          "\"min_images\":1,\"max_images\":1,\"num_beams\":2",
+                                          "\"max_images\":0" };
+    for (size_t i = 0; i < 3; i++) {
         char body[400];
         snprintf(body, sizeof(body),
                  "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"modalities\":[\"text\","
@@ -478,8 +503,8 @@ static void pictures_are_counted(void **state)
                  bracket, counts[i]);
         struct answer answer = ask_well(CHAT, body);
         json_object *images = at(answer.json, "choices.0.message.images");
-        assert_int_equal(i ? 0 : 1, images ? json_object_array_length(images) : 0);
-        if (!i)
+        assert_int_equal(i < 2, images ? json_object_array_length(images) : 0);
+        if (i < 2)
             assert_int_equal(VLM_CODES, json_object_array_length(at(
                                             answer.json, "choices.0.message.images.0.vlm.codes")));
         forget(&answer);
@@ -544,14 +569,14 @@ static void scores_are_those_of_answers(void **state)
 {
     enum { N = 12 };
     struct answer drawn = ask_well("/completion", "{\"prompt\":[2,60,61],\"n_predict\":12,"
-                                                  "\"seed\":4,\"n_probs\":0,\"ignore_eos\":true}");
+                                                  "\"seed\":4,\"n_probs\":1,\"ignore_eos\":true}");
     struct vlm_buffer body = { 0 };
     char path[64];
     (void)state;
-    assert_int_equal(N, json_object_array_length(at(drawn.json, "logprobs.content")));
+    assert_int_equal(N, json_object_array_length(at(drawn.json, "completion_probabilities")));
     vlm_buffer_text(&body, "{\"spans\":[[3,15]],\"prompt\":[2,60,61");
     for (size_t i = 0; i < N; i++) {
-        snprintf(path, sizeof(path), "logprobs.content.%zu.id", i);
+        snprintf(path, sizeof(path), "completion_probabilities.%zu.id", i);
         vlm_buffer_printf(&body, ",%" PRId64, number_at(&drawn, path));
     }
     vlm_buffer_add(&body, "]}", 3);
@@ -559,7 +584,7 @@ static void scores_are_those_of_answers(void **state)
     double sum = 0;
     assert_true(json_object_is_type(at(score.json, "logprobs.0"), json_type_null));
     for (size_t i = 0; i < N; i++) {
-        snprintf(path, sizeof(path), "logprobs.content.%zu.logprob", i);
+        snprintf(path, sizeof(path), "completion_probabilities.%zu.logprob", i);
         const double expected = json_object_get_double(at(drawn.json, path));
         const double found =
             json_object_get_double(json_object_array_get_idx(at(score.json, "logprobs"), 3 + i));
@@ -676,6 +701,21 @@ static void every_path_is_described(void **state)
             assert_non_null(at(operation, "responses.401"));
         }
     }
+    const struct {
+        const char *path, *field, *value;
+    } defaults[] = {
+        { "/v1/completions", "echo", "false" },
+        { "/v1/chat/completions", "min_images", "0" },
+        { "/v1/chat/completions", "logprobs", "false" },
+        { "/infill", "temperature", "1" },
+    };
+    for (size_t i = 0; i < VLM_COUNTOF(defaults); i++) {
+        char place[128];
+        snprintf(place, sizeof(place),
+                 "%s.post.requestBody.content.application/json.schema.properties.%s.default",
+                 defaults[i].path, defaults[i].field);
+        assert_string_equal(json_object_to_json_string(at(all, place)), defaults[i].value);
+    }
     forget(&answer);
 }
 
@@ -735,6 +775,20 @@ static void clients_that_leave_free_their_slots(void **state)
     forget(&answer);
 }
 
+static void answers_that_are_cut_count_for_nobody_who_left(void **state)
+{
+    (void)state;
+    const unsigned long before = cancelled();
+    struct answer answer =
+        ask_well("/completion", "{\"prompt\":\"<p>A\",\"ignore_eos\":true,\"n_predict\":300,"
+                                "\"t_max_predict_ms\":0.01}");
+    assert_string_equal(text_at(&answer, "stop_type"), "limit");
+    assert_in_range(number_at(&answer, "tokens_predicted"), 1, 299);
+    forget(&answer);
+    assert_int_equal(cancelled(), before);
+    assert_int_equal(busy(), 0);
+}
+
 /* ---- models of text, and of pictures that are seen ---- */
 
 static void texts_are_continued_and_not_filled(void **state)
@@ -786,6 +840,7 @@ int main(void)
     const struct CMUnitTest of_pages[] = {
         cmocka_unit_test(wrong_requests_say_what_is_wrong),
         cmocka_unit_test(prompts_fit_or_are_refused),
+        cmocka_unit_test(bytes_of_texts_are_limited),
         cmocka_unit_test(codes_stand_in_images_of_256),
         cmocka_unit_test(pictures_are_whole),
         cmocka_unit_test(streams_say_what_answers_say),
@@ -806,6 +861,7 @@ int main(void)
         cmocka_unit_test(states_can_be_asked),
         cmocka_unit_test(every_path_is_described),
         cmocka_unit_test(clients_that_leave_free_their_slots),
+        cmocka_unit_test(answers_that_are_cut_count_for_nobody_who_left),
     };
     const struct CMUnitTest of_texts[] = {
         cmocka_unit_test(texts_are_continued_and_not_filled),

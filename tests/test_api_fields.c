@@ -4,6 +4,8 @@
 
 #include "base/base64.h"
 #include "serve/api/endpoints.h"
+#include "serve/api/openapi.h"
+#include "serve/api/parts.h"
 #include "serve/api/plain.h"
 
 #include <math.h>
@@ -21,7 +23,7 @@ static void check_body(const char *text, const char *problem)
     struct vlm_arena arena;
     const struct vlm_value *value;
     struct vlm_err err = { 0 };
-    vlm_arena_init(&arena, VLM_MIB);
+    vlm_arena_init(&arena, 64 * VLM_MIB);
     char *copy = vlm_arena_copy(&arena, text, strlen(text));
     int rc = vlm_body_parse(&value, &arena, copy, strlen(text), &err);
     if (problem && (rc == VLM_OK || strcmp(problem, err.msg) != 0))
@@ -53,7 +55,7 @@ static void bodies_are_bounded(void **state)
 {
     struct vlm_buffer text = { 0 };
     (void)state;
-    for (int n = VLM_BODY_DEPTH_MAX; n <= VLM_BODY_DEPTH_MAX + 1; n++) {
+    for (int n = VLM_BODY_DEPTH_MAX - 1; n <= VLM_BODY_DEPTH_MAX + 1; n++) {
         text.size = 0;
         for (int i = 0; i < n; i++)
             vlm_buffer_byte(&text, '[');
@@ -65,7 +67,7 @@ static void bodies_are_bounded(void **state)
                                           : "the body has more than 64 levels of arrays and "
                                             "objects");
     }
-    for (int n = VLM_BODY_MEMBERS_MAX; n <= VLM_BODY_MEMBERS_MAX + 1; n++) {
+    for (int n = VLM_BODY_MEMBERS_MAX - 1; n <= VLM_BODY_MEMBERS_MAX + 1; n++) {
         text.size = 0;
         for (int i = 0; i < n; i++)
             vlm_buffer_printf(&text, "%s\"%d\":0", i ? "," : "{", i);
@@ -73,6 +75,14 @@ static void bodies_are_bounded(void **state)
         check_body((char *)text.data, n <= VLM_BODY_MEMBERS_MAX
                                           ? NULL
                                           : "the body has more than 1024 members in one object");
+    }
+    for (int n = VLM_BODY_VALUES_MAX - 1; n <= VLM_BODY_VALUES_MAX + 1; n++) {
+        text.size = 0;
+        for (int i = 1; i < n; i++) /* the array itself is one */
+            vlm_buffer_text(&text, i > 1 ? ",0" : "[0");
+        vlm_buffer_add(&text, "]", 2);
+        check_body((char *)text.data,
+                   n <= VLM_BODY_VALUES_MAX ? NULL : "the body has more than 262144 values");
     }
     vlm_buffer_release(&text);
 }
@@ -248,52 +258,239 @@ static void values_of_completions(void **state)
     check_rows(&vlm_kind_completions, rows, VLM_COUNTOF(rows));
 }
 
-#define M "{\"messages\":[{\"role\":\"user\",\"content\":"
+#define M0 "{\"role\":\"user\",\"content\":"
+#define M  "{\"messages\":[" M0
 
-/* A body of `n` times `item` behind `before`, with commas between when it is a list. */
-static bool repeated_is_taken(const char *before, const char *item, size_t n, const char *behind)
+/* What a body says when `item` stands n times in it; "": it is taken. */
+static void say_repeated(char problem[512], const struct vlm_call_kind *kind,
+                         const char *const around[2], const char *item, size_t n)
 {
     struct vlm_buffer body = { 0 };
     struct reading it;
-    const bool list = strchr(before, '[');
-    vlm_buffer_text(&body, before);
+    const size_t open = strlen(around[0]);
+    const bool list = around[0][open - 1] == '[';
+    vlm_buffer_text(&body, around[0]);
     for (size_t i = 0; i < n; i++)
         vlm_buffer_printf(&body, "%s%s", list && i ? "," : "", item);
-    vlm_buffer_text(&body, behind);
-    vlm_buffer_byte(&body, 0);
-    begin(&it, &vlm_kind_completions);
-    const bool good = read_body(&it, (const char *)body.data);
+    vlm_buffer_add(&body, around[1], strlen(around[1]) + 1);
+    begin(&it, kind);
+    snprintf(problem, 512, "%s",
+             read_body(&it, (const char *)body.data) ? "" : it.call->reader.problem);
     end(&it);
     vlm_buffer_release(&body);
-    return good;
 }
 
-static bool number_is_taken(const char *name, size_t value)
+/* One below the limit and the limit are taken, one above is refused with its sentence. */
+static void counts_are_limited(void **state)
 {
-    char body[128];
-    struct reading it;
-    snprintf(body, sizeof(body), P "\"%s\":%zu}", name, value);
-    begin(&it, &vlm_kind_completions);
-    const bool good = read_body(&it, body);
-    end(&it);
-    return good;
-}
-
-static void limits_are_exact(void **state)
-{
+#define PICTURE                                                                                    \
+    "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,aGVsbG8=\"}}"
+    static const char part[] = "{\"type\":\"text\",\"text\":\"a\"}", picture[] = PICTURE;
     const struct vlm_service_limits limits = VLM_SERVICE_LIMITS;
+    const struct {
+        const struct vlm_call_kind *kind;
+        const char *around[2], *item;
+        size_t limit;
+        const char *sentence;
+    } rows[] = {
+        { &vlm_kind_completions,
+          { P "\"stop\":[", "]}" },
+          "\"a\"",
+          limits.stop_words,
+          "'stop' has 17 strings, at most 16 are allowed" },
+        { &vlm_kind_completions,
+          { P "\"stop\":\"", "\"}" },
+          "a",
+          limits.stop_bytes,
+          "'stop' must have 1 to 256 bytes, found 257" },
+        { &vlm_kind_completions,
+          { P "\"logit_bias\":[", "]}" },
+          "[5,1]",
+          limits.bias,
+          "'logit_bias' has 513 entries, at most 512 are allowed" },
+        { &vlm_kind_completions,
+          { "{\"prompt\":[", "]}" },
+          "\"a\"",
+          16,
+          "'prompt' has 17 prompts, at most 16 are allowed" },
+        { &vlm_kind_completions,
+          { "{\"prompt\":[", "]}" },
+          "[1]",
+          16,
+          "'prompt' has 17 prompts, at most 16 are allowed" },
+        { &vlm_kind_completions,
+          { "{\"prompt\":[", "]}" },
+          part,
+          VLM_PARTS_MAX,
+          "'prompt': more than 1024 parts" },
+        { &vlm_kind_completions,
+          { "{\"prompt\":[", "]}" },
+          picture,
+          limits.images,
+          "'prompt[16].image_url.url': a request has at most 16 images" },
+        { &vlm_kind_chat,
+          { M "[", "]}]}" },
+          picture,
+          limits.images,
+          "'messages[0].content[16].image_url.url': a request has at most 16 images" },
+        { &vlm_kind_chat,
+          { "{\"messages\":[", "]}" },
+          M0 "\"a\"}",
+          256,
+          "'messages' has 257 messages, 1 to 256 are allowed" },
+        { &vlm_kind_infill,
+          { "{\"document\":[", "]}" },
+          "{\"type\":\"mask\"}",
+          VLM_MASKS_DEFAULT,
+          "'document' has 17 masks, at most 16 are allowed" },
+        { &vlm_kind_score,
+          { "{\"prompt\":\"a\",\"candidates\":[", "]}" },
+          "\"b\"",
+          128,
+          "'candidates' has 129 texts, at most 128 are allowed" },
+        { &vlm_kind_score,
+          { "{\"prompt\":\"a\",\"spans\":[", "]}" },
+          "[0,1]",
+          256,
+          "'spans' must be an array of at most 256 pairs" },
+    };
     (void)state;
-    for (size_t more = 0; more <= 2; more++) {
-        const bool good = more < 2; /* one below the limit, the limit, one above it */
-        assert_int_equal(
-            good, repeated_is_taken(P "\"stop\":[", "\"a\"", limits.stop_words - 1 + more, "]}"));
-        assert_int_equal(
-            good, repeated_is_taken(P "\"stop\":\"", "a", limits.stop_bytes - 1 + more, "\"}"));
-        assert_int_equal(
-            good, repeated_is_taken(P "\"logit_bias\":[", "[5,1]", limits.bias - 1 + more, "]}"));
-        assert_int_equal(good, number_is_taken("n", limits.n - 1 + more));
-        assert_int_equal(good, number_is_taken("max_tokens", limits.max_tokens - 1 + more));
+    for (size_t i = 0; i < VLM_COUNTOF(rows); i++)
+        for (size_t n = rows[i].limit - 1; n <= rows[i].limit + 1; n++) {
+            char problem[512];
+            say_repeated(problem, rows[i].kind, rows[i].around, rows[i].item, n);
+            assert_string_equal(problem, n <= rows[i].limit ? "" : rows[i].sentence);
+        }
+}
+
+/* The value of a field by itself; `sentence`: how the problem with it begins, NULL: it is taken. */
+static void check_value(const struct vlm_call_kind *kind, const struct vlm_field *field,
+                        const char *value, const char *sentence)
+{
+    struct vlm_field alone = *field;
+    const struct vlm_field_group group = { &alone, 1 };
+    const struct vlm_field_group *const groups[] = { &group, NULL };
+    struct vlm_buffer body = { 0 };
+    const struct vlm_value *parsed;
+    struct vlm_err err = { 0 };
+    struct reading it;
+    alone.required = false;
+    vlm_buffer_printf(&body, "{\"%s\":%s}", field->name, value);
+    begin(&it, kind);
+    char *copy = vlm_arena_copy(&it.call->arena, body.data, body.size);
+    assert_int_equal(vlm_body_parse(&parsed, &it.call->arena, copy, body.size, &err), VLM_OK);
+    const bool good = vlm_fields_read(&it.call->reader, parsed, it.call, groups);
+    const char *problem = good ? "" : it.call->reader.problem;
+    if (good != !sentence || (!good && strncmp(problem, sentence, strlen(sentence)) != 0))
+        fail_msg("%.*s: expected '%s', found '%s'", (int)VLM_MIN(body.size, 200), copy,
+                 sentence ? sentence : "", problem);
+    end(&it);
+    vlm_buffer_release(&body);
+}
+
+static void check_whole(const struct vlm_call_kind *kind, const struct vlm_field *field)
+{
+    const bool all = field->most >= 0x1p63;
+    const int64_t least = (int64_t)field->least, most = all ? INT64_MAX : (int64_t)field->most;
+    char value[32], sentence[256];
+    snprintf(sentence, sizeof(sentence),
+             "'%s' must be a whole number from %" PRId64 " to %" PRId64 ", found ", field->name,
+             least, most);
+    for (int64_t by = -1; by <= 1; by++) {
+        snprintf(value, sizeof(value), "%" PRId64, least + by);
+        check_value(kind, field, value, by < 0 ? sentence : NULL);
     }
+    for (int64_t by = -1; by <= (all ? 0 : 1); by++) {
+        snprintf(value, sizeof(value), "%" PRId64, most + by);
+        check_value(kind, field, value, by > 0 ? sentence : NULL);
+    }
+    if (all)
+        check_value(kind, field, "9223372036854775808", sentence);
+}
+
+static void check_real(const struct vlm_call_kind *kind, const struct vlm_field *field)
+{
+    const double edge[] = {
+        nextafter(field->least, -INFINITY), field->least, nextafter(field->least, INFINITY),
+        nextafter(field->most, -INFINITY),  field->most,  nextafter(field->most, INFINITY)
+    };
+    char value[32], sentence[256];
+    snprintf(sentence, sizeof(sentence),
+             field->above ? "'%s' must be a number above %g, at most %g, found "
+                          : "'%s' must be a number from %g to %g, found ",
+             field->name, field->least, field->most);
+    for (size_t i = 0; i < VLM_COUNTOF(edge); i++) {
+        const bool bad = i == 0 || i == 5 || (i == 1 && field->above);
+        snprintf(value, sizeof(value), "%.17g", edge[i]);
+        check_value(kind, field, value, bad ? sentence : NULL);
+    }
+}
+
+static void check_text(const struct vlm_call_kind *kind, const struct vlm_field *field)
+{
+    const size_t most = field->most > 0 ? (size_t)field->most : 1024;
+    char sentence[256];
+    snprintf(sentence, sizeof(sentence), "'%s' has %zu bytes, at most %zu are allowed", field->name,
+             most + 1, most);
+    for (size_t n = most - 1; n <= most + 1; n++) {
+        char *value = malloc(n + 3);
+        assert_non_null(value);
+        memset(value, 'a', n + 2);
+        value[0] = value[n + 1] = '"';
+        value[n + 2] = 0;
+        check_value(kind, field, value, n > most ? sentence : NULL);
+        free(value);
+    }
+}
+
+/* The bounds of every number and text in the tables of fields. */
+static void values_are_limited(void **state)
+{
+    const struct vlm_call_kind *const kinds[] = { &vlm_kind_completions, &vlm_kind_chat,
+                                                  &vlm_kind_infill,      &vlm_kind_completion,
+                                                  &vlm_kind_score,       &vlm_kind_detokenize };
+    size_t n = 0;
+    (void)state;
+    for (size_t k = 0; k < VLM_COUNTOF(kinds); k++)
+        for (const struct vlm_field_group *const *group = kinds[k]->groups; *group; group++)
+            for (size_t i = 0; i < (*group)->n; i++) {
+                const struct vlm_field *field = &(*group)->fields[i];
+                n++;
+                if (field->kind == VLM_FIELD_WHOLE)
+                    check_whole(kinds[k], field);
+                else if (field->kind == VLM_FIELD_REAL)
+                    check_real(kinds[k], field);
+                else if (field->kind == VLM_FIELD_TEXT)
+                    check_text(kinds[k], field);
+            }
+    assert_true(n > 100);
+}
+
+/* Limits of the server that are below those of the fields. */
+static void numbers_are_limited_by_the_server(void **state)
+{
+    static const struct {
+        const char *name, *sentence;
+        size_t limit;
+    } rows[] = {
+        { "n", "'n' is over the limit of this server", 3 },
+        { "best_of", "'best_of' is over the limit of this server", 3 },
+        { "max_tokens", "'max_tokens' is over the limit of this server", 10 },
+    };
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(rows); i++)
+        for (size_t n = rows[i].limit - 1; n <= rows[i].limit + 1; n++) {
+            char body[128];
+            struct reading it;
+            snprintf(body, sizeof(body), P "\"%s\":%zu}", rows[i].name, n);
+            begin(&it, &vlm_kind_completions);
+            it.service.limits.n = 3;
+            it.service.limits.max_tokens = 10;
+            assert_int_equal(read_body(&it, body), n <= rows[i].limit);
+            assert_string_equal(it.call->reader.problem,
+                                n <= rows[i].limit ? "" : rows[i].sentence);
+            end(&it);
+        }
 }
 
 static void values_of_chats(void **state)
@@ -452,16 +649,16 @@ static void values_arrive(void **state)
 
 static void schemas_are_json(void **state)
 {
-    void (*const describe[])(struct vlm_buffer *) = { vlm_describe_completions, vlm_describe_chat,
-                                                      vlm_describe_infill, vlm_describe_score,
-                                                      vlm_describe_tokenize };
+    const struct vlm_call_kind *const kinds[] = { &vlm_kind_completions, &vlm_kind_chat,
+                                                  &vlm_kind_infill, &vlm_kind_score,
+                                                  &vlm_kind_detokenize };
     (void)state;
-    for (size_t i = 0; i < VLM_COUNTOF(describe); i++) {
+    for (size_t i = 0; i < VLM_COUNTOF(kinds); i++) {
         struct vlm_buffer out = { 0 };
         struct vlm_err err = { 0 };
         json_object *parsed, *schema = NULL;
         vlm_buffer_byte(&out, '{');
-        describe[i](&out);
+        vlm_openapi_kind(&out, kinds[i]);
         vlm_buffer_byte(&out, '}');
         assert_false(out.failed);
         if (vlm_json_parse(&parsed, (const char *)out.data, out.size, &err))
@@ -553,7 +750,9 @@ int main(void)
         cmocka_unit_test(bodies_are_bounded),
         cmocka_unit_test(numbers_keep_their_digits),
         cmocka_unit_test(values_of_completions),
-        cmocka_unit_test(limits_are_exact),
+        cmocka_unit_test(counts_are_limited),
+        cmocka_unit_test(values_are_limited),
+        cmocka_unit_test(numbers_are_limited_by_the_server),
         cmocka_unit_test(values_of_chats),
         cmocka_unit_test(values_of_infills),
         cmocka_unit_test(values_of_scores),

@@ -21,6 +21,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 /* --- errors --- */
 
 static void test_error_sentences(void **state)
@@ -615,7 +617,8 @@ static int64_t threads_of(const char *arguments)
 /* The command line beats --set, that the environment, that the file, that the default. */
 static void test_option_precedence(void **state)
 {
-    const char *folder = *state;
+    (void)state;
+    const char *folder = test_folder;
     char *path = vlm_path_join(folder, "options.ini");
     const char text[] = "# comment\n[*]\nthreads = 3\nunknown = 1\n[other]\nthreads = 4\n";
     struct vlm_err err = { 0 };
@@ -655,7 +658,8 @@ static void config_fails(const char *folder, const char *text, const char *sente
 
 static void test_option_config_errors(void **state)
 {
-    const char *folder = *state;
+    (void)state;
+    const char *folder = test_folder;
     config_fails(folder, "[probe]\nthreds = 3\n",
                  ", line 2: unknown key 'threds'; did you mean 'threads'?");
     config_fails(folder, "[probe]\n\nthreads = 3x\n",
@@ -673,7 +677,8 @@ static void test_option_config_errors(void **state)
 
 static void test_file_write_is_atomic(void **state)
 {
-    char *path = vlm_path_join(*state, "file");
+    (void)state;
+    char *path = test_path("file");
     struct vlm_err err = { 0 };
     struct vlm_buffer read = { 0 };
     assert_int_equal(vlm_file_write(path, "first", 5, &err), VLM_OK);
@@ -683,7 +688,7 @@ static void test_file_write_is_atomic(void **state)
     assert_memory_equal(read.data, "second", 6);
     assert_int_equal(vlm_file_read(&read, path, 5, &err), VLM_ELIMIT);
     /* A write that cannot end well leaves the old file and nothing beside it. */
-    char *folder = vlm_path_join(*state, "file.tmp");
+    char *folder = test_path("file.tmp");
     assert_int_equal(vlm_folder_make(folder, &err), VLM_OK);
     assert_int_equal(vlm_file_write(path, "third", 5, &err), VLM_EFAIL);
     assert_non_null(strstr(err.msg, "file.tmp"));
@@ -698,8 +703,9 @@ static void test_file_write_is_atomic(void **state)
 
 static void test_file_write_keeps_links_and_pipes(void **state)
 {
-    char *path = vlm_path_join(*state, "target"), *link = vlm_path_join(*state, "link");
-    char *pipe = vlm_path_join(*state, "pipe");
+    (void)state;
+    char *path = test_path("target"), *link = test_path("link");
+    char *pipe = test_path("pipe");
     struct vlm_err err = { 0 };
     struct vlm_buffer read_back = { 0 };
     struct stat about;
@@ -719,7 +725,7 @@ static void test_file_write_keeps_links_and_pipes(void **state)
     assert_int_equal(lstat(pipe, &about), 0);
     assert_true(S_ISFIFO(about.st_mode));
     close(fd);
-    assert_int_equal(vlm_file_write(*state, "x", 1, &err), VLM_EFAIL);
+    assert_int_equal(vlm_file_write(test_folder, "x", 1, &err), VLM_EFAIL);
     assert_non_null(strstr(err.msg, "it is a folder"));
     free(path);
     free(link);
@@ -728,7 +734,8 @@ static void test_file_write_keeps_links_and_pipes(void **state)
 
 static void test_file_publish(void **state)
 {
-    char *from = vlm_path_join(*state, "from"), *path = vlm_path_join(*state, "published");
+    (void)state;
+    char *from = test_path("from"), *path = test_path("published");
     struct vlm_err err = { 0 };
     int fd = open(from, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     assert_true(fd >= 0);
@@ -767,16 +774,17 @@ static void test_full_disk(void **state)
 
 static void test_folders(void **state)
 {
+    (void)state;
     struct vlm_err err = { 0 };
-    char *top = vlm_path_join(*state, "a"), *deep = vlm_path_join(top, "b//c/");
-    char *file = vlm_path_join(deep, "file"), *kept = vlm_path_join(*state, "kept");
+    char *top = test_path("a"), *deep = vlm_path_join(top, "b//c/");
+    char *file = vlm_path_join(deep, "file"), *kept = test_path("kept");
     char *link = vlm_path_join(top, "link"), *below = vlm_path_join(file, "x");
     assert_int_equal(vlm_folder_make(deep, &err), VLM_OK);
     assert_int_equal(vlm_folder_make(deep, &err), VLM_OK);
     assert_int_equal(vlm_file_write(file, "x", 1, &err), VLM_OK);
     assert_int_equal(vlm_folder_make(below, &err), VLM_EFAIL);
     assert_int_equal(vlm_file_write(kept, "x", 1, &err), VLM_OK);
-    assert_int_equal(symlink(*state, link), 0);
+    assert_int_equal(symlink(test_folder, link), 0);
     assert_int_equal(vlm_folder_delete(top, &err), VLM_OK);
     assert_int_equal(access(top, F_OK), -1);
     assert_int_equal(access(kept, F_OK), 0); /* links are not followed */
@@ -791,7 +799,8 @@ static void test_folders(void **state)
 
 static void test_file_copy(void **state)
 {
-    char *from = vlm_path_join(*state, "from"), *to = vlm_path_join(*state, "to");
+    (void)state;
+    char *from = test_path("from"), *to = test_path("to");
     struct vlm_buffer bytes = { 0 }, copy = { 0 };
     struct vlm_err err = { 0 };
     for (uint32_t i = 0; i < 100000; i++) /* more than one piece */
@@ -857,21 +866,6 @@ static void test_paths(void **state)
     }
 }
 
-static int make_scratch(void **state)
-{
-    char *folder = strdup("/tmp/vlm-test-base-XXXXXX");
-    *state = folder;
-    return folder && mkdtemp(folder) ? 0 : -1;
-}
-
-static int delete_scratch(void **state)
-{
-    struct vlm_err err = { 0 };
-    int rc = vlm_folder_delete(*state, &err);
-    free(*state);
-    return rc;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -911,5 +905,5 @@ int main(void)
         cmocka_unit_test(test_path_last),
         cmocka_unit_test(test_word_list),
     };
-    return cmocka_run_group_tests(tests, make_scratch, delete_scratch);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

@@ -13,20 +13,14 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 enum { BYTES = 256, MERGES_MAX = 512, WORD_MAX = 64 };
-
-static char folder[] = "build/test_bpe_train.XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
 
 static int remove_folder(void **state)
 {
     (void)state;
-    return rmdir(folder); /* fails when a file was left behind */
+    return rmdir(test_folder); /* fails when a file was left behind */
 }
 
 /* A plain trainer ---------------------------------------------------------------------------------- */
@@ -98,7 +92,7 @@ static struct vlm_word_counts *new_counts(size_t threads, uint64_t memory, enum 
     struct vlm_err err = { 0 };
     struct vlm_word_counts *counts;
     const struct vlm_word_count_options options = {
-        .split = split, .threads = threads, .memory = memory, .folder = folder
+        .split = split, .threads = threads, .memory = memory, .folder = test_folder
     };
     assert_int_equal(vlm_word_counts_new(&counts, &options, &err), VLM_OK);
     return counts;
@@ -462,7 +456,7 @@ static void test_saved_file_opens(void **state)
         add(counts, 0, text, sizeof(text) - 1);
     end(counts);
     assert_int_equal(vlm_bpe_train(&trained, counts, &options, &err), VLM_OK);
-    char *path = vlm_path_join(folder, "tokenizer.json");
+    char *path = vlm_path_join(test_folder, "tokenizer.json");
     assert_int_equal(vlm_bpe_trained_save(&trained, specials, VLM_SPLIT_GPT2, path, &err), VLM_OK);
 
     struct vlm_text_tokenizer *tokenizer;
@@ -512,7 +506,7 @@ static void test_a_special_token_is_never_learnt(void **state)
     add(counts, 0, "<s>", 3);
     end(counts);
     assert_int_equal(vlm_bpe_train(&trained, counts, &options, &err), VLM_OK);
-    char *path = vlm_path_join(folder, "tokenizer.json");
+    char *path = vlm_path_join(test_folder, "tokenizer.json");
     assert_int_equal(vlm_bpe_trained_save(&trained, specials, VLM_SPLIT_GPT2, path, &err),
                      VLM_EUSAGE);
     assert_string_equal(err.msg, "the texts teach '<s>', which is a special token");
@@ -556,5 +550,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_folder);
 }

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 #define CHECK(rc, err)                                                                             \
     do {                                                                                           \
         if ((rc) != VLM_OK)                                                                        \
@@ -98,24 +100,18 @@ static size_t count_entries(const char *folder, const char *suffix)
 
 static int begin(void **state)
 {
-    static char folder[64];
-    struct vlm_err err = { 0 };
     (void)state;
-    /* In memory where there is such a place: hundreds of fsync() on a disk take a minute. */
-    snprintf(folder, sizeof(folder), "%s/vlm-checkpoint-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(folder))
+    test_folder = new_folder(fast_place());
+    if (!test_folder)
         return -1;
-    fixture_init(&run, folder);
-    return vlm_folder_make(folder, &err);
+    fixture_init(&run, test_folder);
+    return 0;
 }
 
 static int end(void **state)
 {
-    struct vlm_err err = { 0 };
-    (void)state;
     fixture_release(&run);
-    return vlm_folder_delete(run.folder, &err);
+    return remove_test_folder(state);
 }
 
 /* ---- tests ---- */

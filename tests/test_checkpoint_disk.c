@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 static struct fixture_run run;
 
 static uint64_t free_bytes(void)
@@ -130,13 +132,11 @@ static int save_with_limit(size_t limit)
 
 static void every_size_of_files(void **state)
 {
-    static char folder[64];
+    char *folder = new_folder(fast_place());
     struct vlm_err err = { 0 };
     size_t outcomes[3] = { 0 };
     (void)state;
-    snprintf(folder, sizeof(folder), "%s/vlm-checkpoint-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    assert_non_null(mkdtemp(folder));
+    assert_non_null(folder);
     fixture_init(&run, folder);
     fixture_set(&run, 2);
     assert_int_equal(fixture_save(&run, &err), VLM_OK);
@@ -156,6 +156,7 @@ static void every_size_of_files(void **state)
     assert_int_equal(outcomes[2], 0);
     fixture_release(&run);
     assert_int_equal(vlm_folder_delete(folder, &err), VLM_OK);
+    free(folder);
 }
 
 int main(void)

@@ -6,24 +6,23 @@
 #include "shard/parts/encode.h"
 #include "shard/parts/verify.h"
 #include "tests/set_fixture.h"
+#include "tests/folder_fixture.h"
 
 #include <dirent.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char folder[] = "build/test_encode.XXXXXX";
 static char *model, *other, *wild, *out;
 
 static int make_folder(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
+    if (make_test_folder(state))
         return -1;
-    model = vlm_path_join(folder, "model");
-    other = vlm_path_join(folder, "other");
-    wild = vlm_path_join(folder, "wild");
-    out = vlm_path_join(folder, "out");
+    model = vlm_path_join(test_folder, "model");
+    other = vlm_path_join(test_folder, "other");
+    wild = vlm_path_join(test_folder, "wild");
+    out = vlm_path_join(test_folder, "out");
     write_model(model, 0, 1);
     write_model(other, 1, 1);
     write_model(wild, 0, 3e38f);
@@ -32,13 +31,11 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    (void)state;
-    struct vlm_err err;
     free(model);
     free(other);
     free(wild);
     free(out);
-    return vlm_folder_delete(folder, &err);
+    return remove_test_folder(state);
 }
 
 static const struct fixture_set three_parts = { .parts = 3, .images = 40 };
@@ -237,7 +234,8 @@ static void the_rest_stays(void **state)
     struct vlm_err err = { 0 };
     struct vlm_part_reader *was, *is;
     fresh_set(&three_parts);
-    char *old = vlm_path_join(out, "part-00001.lmdb"), *kept = vlm_path_join(folder, "kept.lmdb");
+    char *old = vlm_path_join(out, "part-00001.lmdb"),
+         *kept = vlm_path_join(test_folder, "kept.lmdb");
     char *new = vlm_path_join(out, "part-00001.g2.lmdb");
     unlink(kept);
     assert_int_equal(link(old, kept), 0);
@@ -345,8 +343,8 @@ static void sets_without_squares_are_refused(void **state)
     free(before);
     free(after);
     assert_int_equal(encode(model, 1, &result, &err), VLM_EFAIL);
-    assert_int_equal(vlm_set_encode(folder, &(struct vlm_encode_options){ .model = model }, NULL,
-                                    NULL, &result, &err),
+    assert_int_equal(vlm_set_encode(test_folder, &(struct vlm_encode_options){ .model = model },
+                                    NULL, NULL, &result, &err),
                      VLM_EFAIL);
     assert_non_null(strstr(err.msg, "is no finished shard set"));
 }

@@ -5,7 +5,9 @@
 #include "tests/http_fixture.h"
 
 #include "base/json.h"
+#include "tests/folder_fixture.h"
 
+#include <dirent.h>
 #include <sys/resource.h>
 
 static const struct vlm_http_options defaults = VLM_HTTP_DEFAULTS;
@@ -305,12 +307,11 @@ static void only_loopback_is_open_to_all(void **state)
 static void unix_sockets_are_private_and_replaced_when_stale(void **state)
 {
     (void)state;
-    char path[64], sentence[1024];
+    char *path = test_path("a.sock"), sentence[1024];
     struct stat info;
     struct server server;
     struct client client;
     struct vlm_http_options options = defaults;
-    snprintf(path, sizeof(path), "/tmp/vlm-test-%d.sock", (int)getpid());
     options.host = path;
     start_server(&server, &options);
     assert_int_equal(stat(path, &info), 0);
@@ -359,6 +360,7 @@ static void unix_sockets_are_private_and_replaced_when_stale(void **state)
     assert_non_null(strstr(sentence, "it exists and is not a socket"));
     assert_int_equal(stat(path, &info), 0);
     unlink(path);
+    free(path);
     options.host =
         "/tmp/"
         "a-path-that-does-not-fit-into-the-name-of-a-socket-because-it-has-more-bytes-than-the-"
@@ -443,6 +445,39 @@ static void connections_are_counted(void **state)
 }
 
 /* Without descriptors listening pauses: the client waits, the loop sleeps. */
+static size_t count_descriptors(void)
+{
+    size_t n = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    assert_non_null(folder);
+    while (readdir(folder))
+        n++;
+    closedir(folder);
+    return n;
+}
+
+/* A flood of clients does not keep the loop from those who are there. */
+static void a_turn_takes_few_clients(void **state)
+{
+    (void)state;
+    enum { N = 200, TURN = 32 };
+    struct server server;
+    struct client client[N];
+    start_server(&server, &defaults);
+    for (size_t i = 0; i < N; i++)
+        connect_client(&client[i], &server);
+    const size_t before = count_descriptors();
+    event_base_loop(server.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(count_descriptors(), before + TURN);
+    for (size_t i = 0; i < N; i++)
+        say_text(&client[i], HELLO);
+    for (size_t i = 0; i < N; i++)
+        assert_true(wait_answers(&client[i], 1));
+    for (size_t i = 0; i < N; i++)
+        close_client(&client[i]);
+    stop_server(&server);
+}
+
 static void no_descriptors_is_a_pause(void **state)
 {
     (void)state;
@@ -671,10 +706,11 @@ int main(void)
         cmocka_unit_test(only_loopback_is_open_to_all),
         cmocka_unit_test(unix_sockets_are_private_and_replaced_when_stale),
         cmocka_unit_test(connections_are_counted),
+        cmocka_unit_test(a_turn_takes_few_clients),
         cmocka_unit_test(no_descriptors_is_a_pause),
         cmocka_unit_test(the_log_says_what_happened_and_no_more),
         cmocka_unit_test(lost_lines_are_counted),
         cmocka_unit_test(a_cut_line_stands_alone),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

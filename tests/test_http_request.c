@@ -35,10 +35,14 @@ static int read_head(struct vlm_head *head, const void *bytes, size_t n, size_t 
     return -1;
 }
 
+static const char
+    *why; /* the last refusal of status_of() or chunked_status(); NULL: there was none */
+
 static int status_of(const void *bytes, size_t n)
 {
     struct vlm_head head;
     int status = read_head(&head, bytes, n, n);
+    why = head.why;
     vlm_head_release(&head);
     return status;
 }
@@ -327,17 +331,19 @@ static void test_limits_of_heads(void **state)
         int (*status_of)(size_t n);
         size_t limit;
         int over;
+        const char *sentence;
     } limits[] = {
-        { status_of_fields, VLM_REQUEST_HEAD_MAX, 431 },
-        { status_of_line, VLM_REQUEST_LINE_MAX, 414 },
-        { status_of_count, VLM_REQUEST_FIELDS_MAX, 431 },
-        { status_of_parameters, VLM_REQUEST_QUERY_MAX, 400 },
-        { status_of_boundary, 70, 400 },
+        { status_of_fields, VLM_REQUEST_HEAD_MAX, 431, "the header fields are too long" },
+        { status_of_line, VLM_REQUEST_LINE_MAX, 414, "the target is too long" },
+        { status_of_count, VLM_REQUEST_FIELDS_MAX, 431, "there are too many header fields" },
+        { status_of_parameters, VLM_REQUEST_QUERY_MAX, 400, "the query has too many parameters" },
+        { status_of_boundary, 70, 400, "the boundary of Content-Type is empty or too long" },
     };
     for (size_t i = 0; i < VLM_COUNTOF(limits); i++) {
         assert_int_equal(limits[i].status_of(limits[i].limit - 1), 0);
         assert_int_equal(limits[i].status_of(limits[i].limit), 0);
         assert_int_equal(limits[i].status_of(limits[i].limit + 1), limits[i].over);
+        assert_string_equal(why, limits[i].sentence);
     }
     uint8_t method[VLM_REQUEST_LINE_MAX + 1];
     memset(method, 'G', sizeof(method));
@@ -465,6 +471,7 @@ static int chunked_status(const char *text, size_t max)
 {
     struct vlm_body body;
     int status = read_body(&body, "Transfer-Encoding: chunked", text, strlen(text), 1000000, max);
+    why = body.why;
     vlm_body_release(&body);
     return status;
 }
@@ -604,15 +611,17 @@ static void test_limits_of_chunks(void **state)
     static const struct {
         int (*status_of)(size_t n);
         size_t limit;
+        const char *sentence;
     } limits[] = {
-        { status_of_extension, VLM_REQUEST_CHUNK_LINE },
-        { status_of_extensions, VLM_REQUEST_CHUNK_EXTRA },
-        { status_of_trailers, VLM_REQUEST_FIELDS_MAX },
+        { status_of_extension, VLM_REQUEST_CHUNK_LINE, "a line between chunks is too long" },
+        { status_of_extensions, VLM_REQUEST_CHUNK_EXTRA, "the chunks have too many extensions" },
+        { status_of_trailers, VLM_REQUEST_FIELDS_MAX, "there are too many trailers" },
     };
     for (size_t i = 0; i < VLM_COUNTOF(limits); i++) {
         assert_int_equal(limits[i].status_of(limits[i].limit - 1), 0);
         assert_int_equal(limits[i].status_of(limits[i].limit), 0);
         assert_int_equal(limits[i].status_of(limits[i].limit + 1), 400);
+        assert_string_equal(why, limits[i].sentence);
     }
 }
 

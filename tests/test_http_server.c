@@ -6,11 +6,35 @@
 
 #include "base/random.h"
 #include "serve/http/connection_internal.h"
+#include "tests/folder_fixture.h"
 
 #define GET  "GET /hello HTTP/1.1\r\nHost: localhost\r\n"
 #define ECHO "POST /echo HTTP/1.1\r\nHost: localhost\r\n"
 
 static const struct vlm_http_options defaults = VLM_HTTP_DEFAULTS;
+
+/* An id that is too long is none: the server makes one. */
+static void ids_of_requests_are_limited(void **state)
+{
+    (void)state;
+    struct server server;
+    start_server(&server, &defaults);
+    for (int n = VLM_REQUEST_ID_MAX - 1; n <= VLM_REQUEST_ID_MAX + 1; n++) {
+        struct client client;
+        char id[VLM_REQUEST_ID_MAX + 2], text[256];
+        memset(id, 'i', sizeof(id));
+        snprintf(text, sizeof(text), GET "X-Request-Id: %.*s\r\n\r\n", n, id);
+        connect_client(&client, &server);
+        say_text(&client, text);
+        assert_true(wait_answers(&client, 1));
+        assert_int_equal(status_of_answer(&client), 200);
+        snprintf(text, sizeof(text), "\r\nX-Request-Id: %.*s", n,
+                 n <= VLM_REQUEST_ID_MAX ? id : "req-");
+        assert_true(answer_has(&client, text));
+        close_client(&client);
+    }
+    stop_server(&server);
+}
 
 static void requests_share_a_connection(void **state)
 {
@@ -234,12 +258,13 @@ static void bodies_share_memory(void **state)
     (void)state;
     enum { N = 12, PART = 60000 };
     struct server server;
-    struct client client[N];
+    struct client client[N], last;
     struct vlm_http_options options = defaults;
     size_t n_refused = 0;
     uint8_t bytes[PART] = { 0 };
     options.body_max = 65536;
     start_server(&server, &options);
+    connect_client(&last, &server);
     for (size_t i = 0; i < N; i++) {
         connect_client(&client[i], &server);
         say_text(&client[i], ECHO "Content-Length: 65536\r\n\r\n");
@@ -249,6 +274,17 @@ static void bodies_share_memory(void **state)
         n_refused += status_of_answer(&client[i]) == 503;
     }
     assert_in_range(n_refused, 1, 4);
+    /* Those who hold back the ends of theirs make room for one that comes. */
+    pump_for(&server, 1.01);
+    say_text(&last, ECHO "Content-Length: 65536\r\n\r\n");
+    say(&last, bytes, sizeof(bytes));
+    pump_for(&server, 0.005);
+    say(&last, bytes, 65536 - sizeof(bytes));
+    assert_true(wait_answers(&last, 1));
+    assert_int_equal(status_of_answer(&last), 200);
+    receive(&client[0]);
+    assert_int_equal(status_of_answer(&client[0]), 503);
+    close_client(&last);
     for (size_t i = 0; i < N; i++)
         close_client(&client[i]);
     pump_for(&server, 0.01);
@@ -453,7 +489,7 @@ static void slow_clients_are_closed(void **state)
 {
     (void)state;
     struct server server;
-    struct client silent, head, body, steady, idle;
+    struct client silent, head, body, steady, stalled, idle;
     struct vlm_http_options options = defaults;
     options.head_seconds = options.body_seconds = options.idle_seconds = 0.1;
     start_server(&server, &options);
@@ -461,11 +497,15 @@ static void slow_clients_are_closed(void **state)
     connect_client(&head, &server);
     connect_client(&body, &server);
     connect_client(&steady, &server);
+    connect_client(&stalled, &server);
     connect_client(&idle, &server);
     say_text(&body, ECHO "Content-Length: 100\r\n\r\n");
     say_text(&steady, ECHO "Content-Length: 10240\r\n\r\n");
+    say_text(&stalled, ECHO "Content-Length: 10240\r\n\r\n");
     say_text(&idle, HELLO);
     const uint8_t kibibyte[1024] = { 0 };
+    for (size_t i = 0; i < 9; i++) /* much at once gives no time to hold the rest back */
+        say(&stalled, kibibyte, sizeof(kibibyte));
     double start = vlm_now(), end = 0;
     for (size_t i = 0; vlm_now() < start + 0.3; i++) {
         say_text(&head, i < sizeof(split_text) - 1 ? (char[]){ split_text[i % 70], 0 } : "x");
@@ -484,6 +524,8 @@ static void slow_clients_are_closed(void **state)
     assert_true(wait_close(&body) || body.reset);
     assert_int_equal(status_of_answer(&head), 408);
     assert_int_equal(status_of_answer(&body), 408);
+    receive(&stalled);
+    assert_int_equal(status_of_answer(&stalled), 408);
     assert_true(wait_answers(&steady, 1));
     assert_int_equal(status_of_answer(&steady), 200);
     assert_true(wait_close(&idle));
@@ -493,6 +535,7 @@ static void slow_clients_are_closed(void **state)
     close_client(&head);
     close_client(&body);
     close_client(&steady);
+    close_client(&stalled);
     close_client(&idle);
     stop_server(&server);
 }
@@ -568,10 +611,9 @@ static void leaving_is_noticed_in_time(void **state)
     (void)state;
     const char *const paths[] = { "/hold", "/stream" };
     for (size_t local = 0; local < 2; local++) {
-        char name[64];
+        char *name = test_path("a.sock");
         struct server server;
         struct vlm_http_options options = defaults;
-        snprintf(name, sizeof(name), "/tmp/vlm-test-%d.sock", (int)getpid());
         if (local)
             options.host = name;
         start_server(&server, &options);
@@ -587,6 +629,7 @@ static void leaving_is_noticed_in_time(void **state)
             }
         time_until_gone(&server, "/chunks", RESETS);
         stop_server(&server);
+        free(name);
     }
 }
 
@@ -595,11 +638,10 @@ static void half_closed_clients_wait(void **state)
 {
     (void)state;
     for (size_t local = 0; local < 2; local++) {
-        char name[64];
+        char *name = test_path("a.sock");
         struct server server;
         struct client client;
         struct vlm_http_options options = defaults;
-        snprintf(name, sizeof(name), "/tmp/vlm-test-%d.sock", (int)getpid());
         if (local)
             options.host = name;
         start_server(&server, &options);
@@ -634,6 +676,7 @@ static void half_closed_clients_wait(void **state)
         assert_true(answer_has(&client, "3\r\n:\n\n\r\n9\r\ndata: 1\n\n\r\n0\r\n\r\n"));
         close_client(&client);
         stop_server(&server);
+        free(name);
     }
 }
 
@@ -820,6 +863,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_share_a_connection),
+        cmocka_unit_test(ids_of_requests_are_limited),
         cmocka_unit_test(the_corpus_gets_its_answers),
         cmocka_unit_test(long_requests_are_cut_off),
         cmocka_unit_test(bodies_have_a_limit),
@@ -839,5 +883,5 @@ int main(void)
         cmocka_unit_test(freeing_tells_owners),
         cmocka_unit_test(draining_lets_answers_end),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

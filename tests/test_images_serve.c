@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "serve/api/service.h"
 #include "serve/picture/box.h"
 #include "tests/corpus_fixture.h"
@@ -470,6 +471,31 @@ static const struct wrong {
     { "/vq/decode", "{}", "codes" },
 };
 
+/* At the limit the words are too many tokens, above it too many bytes. */
+static void words_of_pictures_are_limited(void **state)
+{
+    (void)state;
+    struct serving it;
+    struct answer answer = { 0 };
+    start(&it, NULL);
+    for (size_t n = VLM_MIB - 1; n <= VLM_MIB + 1; n++) {
+        struct vlm_buffer body = { 0 };
+        char bytes[128];
+        vlm_buffer_text(&body, "{\"prompt\": \"");
+        for (size_t i = 0; i < n; i++)
+            vlm_buffer_byte(&body, i % 8 ? 'a' : ' ');
+        vlm_buffer_add(&body, "\"}", 3);
+        post(&it, &answer, GENERATIONS, (const char *)body.data);
+        check_error(&answer, 400, "prompt");
+        snprintf(bytes, sizeof(bytes), "\"'prompt' has %zu bytes, at most %zu are allowed\"", n,
+                 (size_t)VLM_MIB);
+        assert_int_equal(memmem(answer.body, answer.n, bytes, strlen(bytes)) != NULL, n > VLM_MIB);
+        vlm_buffer_release(&body);
+    }
+    free(answer.body);
+    stop(&it);
+}
+
 static void errors_name_the_field(void **state)
 {
     (void)state;
@@ -605,6 +631,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(streams_show_unfinished_pictures),
         cmocka_unit_test(an_edit_keeps_what_is_outside_the_mask),
         cmocka_unit_test(errors_name_the_field),
+        cmocka_unit_test(words_of_pictures_are_limited),
         cmocka_unit_test(a_deleted_picture_is_not_drawn),
     };
     return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);

@@ -5,8 +5,7 @@
 #include "base/limits.h"
 #include "shard/parts/join.h"
 #include "tests/unit_fixture.h"
-
-static char folder[] = "build/test_join.XXXXXX";
+#include "tests/folder_fixture.h"
 
 enum { UNITS_MAX = 3 };
 struct crawl {
@@ -16,24 +15,11 @@ struct crawl {
     struct vlm_join join;
 };
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    struct vlm_err err;
-    return vlm_folder_delete(folder, &err);
-}
-
 static struct vlm_unit_writer *begin(struct crawl *crawl)
 {
     char name[16];
     snprintf(name, sizeof(name), "unit-%zu", crawl->n);
-    crawl->path[crawl->n] = vlm_path_join(folder, name);
+    crawl->path[crawl->n] = vlm_path_join(test_folder, name);
     begin_unit(&crawl->unit[crawl->n], crawl->path[crawl->n]);
     return &crawl->unit[crawl->n++];
 }
@@ -41,7 +27,8 @@ static struct vlm_unit_writer *begin(struct crawl *crawl)
 static void run_with(struct crawl *crawl, size_t memory)
 {
     struct vlm_err err = { 0 };
-    int rc = vlm_join_run(&crawl->join, crawl->path, crawl->n, FIXTURE_PLAN, memory, folder, &err);
+    int rc =
+        vlm_join_run(&crawl->join, crawl->path, crawl->n, FIXTURE_PLAN, memory, test_folder, &err);
     if (rc != VLM_OK)
         fail_msg("%s", err.msg);
 }
@@ -419,11 +406,12 @@ static void a_unit_of_another_plan_is_an_error(void **state)
     struct vlm_err err = { 0 };
     (void)begin(&crawl);
     end_unit(&crawl.unit[0]);
-    assert_true(vlm_join_run(&crawl.join, crawl.path, 1, FIXTURE_PLAN + 1, 1 << 20, folder, &err) <
-                0);
+    assert_true(
+        vlm_join_run(&crawl.join, crawl.path, 1, FIXTURE_PLAN + 1, 1 << 20, test_folder, &err) < 0);
     vlm_join_release(&crawl.join);
     unlink(crawl.path[0]);
-    assert_true(vlm_join_run(&crawl.join, crawl.path, 1, FIXTURE_PLAN, 1 << 20, folder, &err) < 0);
+    assert_true(vlm_join_run(&crawl.join, crawl.path, 1, FIXTURE_PLAN, 1 << 20, test_folder, &err) <
+                0);
     release(&crawl);
 }
 
@@ -443,5 +431,5 @@ int main(void)
         cmocka_unit_test(memory_does_not_change_the_answers),
         cmocka_unit_test(a_unit_of_another_plan_is_an_error),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

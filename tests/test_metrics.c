@@ -14,22 +14,23 @@
 
 #include <cmocka.h>
 
-static char path[64];
+#include "tests/folder_fixture.h"
+
+static char *path;
 
 static int begin(void **state)
 {
     (void)state;
-    snprintf(path, sizeof(path), "/tmp/vlm-metrics-XXXXXX");
-    int fd = mkstemp(path);
-    if (fd >= 0)
-        close(fd);
-    return fd < 0;
+    path = new_file();
+    return path ? 0 : -1;
 }
 
 static int end(void **state)
 {
     (void)state;
-    return unlink(path);
+    int rc = unlink(path);
+    free(path);
+    return rc;
 }
 
 static void put(const void *bytes, size_t n)

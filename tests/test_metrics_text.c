@@ -126,6 +126,37 @@ static void numbers_and_labels_come_out(void **state)
         text, "vlm_requests_total{endpoint=\"/infill\",code=\"400\",finish_reason=\"\"} 1"));
 }
 
+/* The number behind a name at the beginning of a line. */
+static double value_of(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    while (at && (at == text || at[-1] != '\n'))
+        at = strstr(at + 1, name);
+    assert_non_null(at);
+    return strtod(at + strlen(name), NULL);
+}
+
+/* From the heap, and mapped on its own. */
+static void memory_taken_is_seen_and_gone_when_freed(void **state)
+{
+    static const size_t sizes[] = { 50000, (size_t)80 << 20 };
+    struct fixture *it = *state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* their allocators do not report to mallinfo2() */
+#endif
+    write(it); /* the buffer has its size from here on */
+    for (size_t i = 0; i < VLM_COUNTOF(sizes); i++) {
+        const double before = value_of(write(it), "vlm_heap_live_bytes ");
+        void *taken = malloc(sizes[i]);
+        assert_non_null(taken);
+        const double during = value_of(write(it), "vlm_heap_live_bytes ");
+        free(taken);
+        assert_true(during - before >= (double)sizes[i] &&
+                    during - before < (double)sizes[i] + 8192);
+        assert_true(value_of(write(it), "vlm_heap_live_bytes ") == before);
+    }
+}
+
 /* The closed list of metrics.c has all that the API has. */
 static void every_endpoint_has_a_label(void **state)
 {
@@ -191,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(zeros_are_there_from_the_start, setup, teardown),
         cmocka_unit_test_setup_teardown(every_name_has_help_and_type_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(memory_taken_is_seen_and_gone_when_freed, setup, teardown),
         cmocka_unit_test_setup_teardown(numbers_and_labels_come_out, setup, teardown),
         cmocka_unit_test_setup_teardown(every_endpoint_has_a_label, setup, teardown),
         cmocka_unit_test_setup_teardown(buckets_are_cumulative, setup, teardown),

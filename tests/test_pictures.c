@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "tests/dump_fixture.h"
+#include "tests/folder_fixture.h"
 #include "tools/vqgan/evaluate.h"
 #include "tools/vqgan/pictures.h"
 #include "tools/vqgan/squares.h"
@@ -15,7 +16,6 @@
 
 enum { SIDE = VLM_SQUARE_SIDE, FILES = 24 };
 
-static char folder[] = "/tmp/vlm-test-pictures-XXXXXX";
 static char names[FILES][64];
 
 /* A picture of its own for each number, smooth and with edges. */
@@ -31,7 +31,7 @@ static void paint(uint8_t *rgb, uint32_t width, uint32_t height, uint32_t number
 static void write_bytes(const char *name, const void *bytes, size_t n)
 {
     struct vlm_err err = { 0 };
-    char *path = vlm_path_join(folder, name);
+    char *path = vlm_path_join(test_folder, name);
     if (vlm_file_write(path, bytes, n, &err) != VLM_OK)
         fail_msg("%s", err.msg);
     free(path);
@@ -52,7 +52,7 @@ static void make_image(struct vlm_buffer *out, uint32_t width, uint32_t height, 
 
 static void make_folder(const char *name)
 {
-    char *path = vlm_path_join(folder, name);
+    char *path = vlm_path_join(test_folder, name);
     assert_int_equal(mkdir(path, 0777), 0);
     free(path);
 }
@@ -60,9 +60,8 @@ static void make_folder(const char *name)
 /* photos/ with FILES pictures in two folders, and files that are none. */
 static int set_up(void **state)
 {
-    (void)state;
     struct vlm_buffer image = { 0 };
-    if (!mkdtemp(folder))
+    if (make_test_folder(state))
         return -1;
     make_folder("photos");
     make_folder("photos/more");
@@ -83,9 +82,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    (void)state;
-    struct vlm_err err;
-    return vlm_folder_delete(folder, &err);
+    return remove_test_folder(state);
 }
 
 struct collection {
@@ -108,7 +105,7 @@ static void open_collection(struct collection *collection, char *const *inputs, 
 
 static char *photos(void)
 {
-    return vlm_path_join(folder, "photos");
+    return vlm_path_join(test_folder, "photos");
 }
 
 static void check_same(const struct collection *a, const struct collection *b)
@@ -141,7 +138,7 @@ static void a_collection_does_not_depend_on_order_and_threads(void **state)
     assert_true(whole.pictures.held_out >= 1);
     free(inputs[0]);
     for (size_t i = 0; i < FILES; i++)
-        inputs[i] = vlm_path_join(folder, names[(i * 7 + 3) % FILES]);
+        inputs[i] = vlm_path_join(test_folder, names[(i * 7 + 3) % FILES]);
     inputs[FILES] = inputs[4]; /* a picture twice */
     open_collection(&files, inputs, FILES + 1,
                     (struct vlm_pictures_options){ .threads = 3, .held_out = tenth });
@@ -165,7 +162,7 @@ static void sorted_digests(uint8_t digests[FILES][VLM_SHA256_SIZE])
     struct vlm_err err = { 0 };
     struct vlm_buffer file = { 0 };
     for (size_t i = 0; i < FILES; i++) {
-        char *path = vlm_path_join(folder, names[i]);
+        char *path = vlm_path_join(test_folder, names[i]);
         vlm_buffer_reset(&file);
         assert_int_equal(vlm_file_read(&file, path, VLM_MIB, &err), VLM_OK);
         vlm_sha256(digests[i], file.data, file.size);
@@ -198,7 +195,7 @@ static void the_smallest_digests_stay_when_memory_is_short(void **state)
     for (uint64_t memory = 400000; memory >= 20000; memory /= 2) {
         struct collection collection;
         for (size_t i = 0; i < FILES; i++)
-            inputs[i] = vlm_path_join(folder, names[(i * 11 + memory) % FILES]);
+            inputs[i] = vlm_path_join(test_folder, names[(i * 11 + memory) % FILES]);
         open_collection(&collection, inputs, FILES,
                         (struct vlm_pictures_options){ .memory = memory, .threads = 2 });
         size_t kept = collection.pictures.train;
@@ -254,7 +251,7 @@ static void a_share_of_pictures_stays_held_out(void **state)
     uint8_t square[VLM_SQUARE_BYTES], other[VLM_SQUARE_BYTES];
     struct vlm_err err = { 0 };
     for (size_t i = 0; i < FILES; i++)
-        inputs[i] = vlm_path_join(folder, names[i]);
+        inputs[i] = vlm_path_join(test_folder, names[i]);
     open_collection(&few, inputs, FILES / 2, (struct vlm_pictures_options){ .held_out = third });
     open_collection(&all, inputs, FILES, (struct vlm_pictures_options){ .held_out = third });
     assert_true(few.pictures.held_out > 0 && few.pictures.train > 0);
@@ -304,7 +301,7 @@ static void pictures_of_crawls_are_found(void **state)
     make_image(&image, 64, 64, 54);
     add_record(&crawl, "resource", "http://example.org/b.png", image.data, image.size);
     write_bytes("crawl.warc", crawl.data, crawl.size);
-    char *inputs[] = { vlm_path_join(folder, "crawl.warc") };
+    char *inputs[] = { vlm_path_join(test_folder, "crawl.warc") };
     open_collection(&collection, inputs, 1, (struct vlm_pictures_options){ .side_min = 64 });
     assert_int_equal(collection.counts.found, 5);
     assert_int_equal(collection.counts.bad, 1);
@@ -363,7 +360,7 @@ static void squares_come_in_the_order_of_arguments(void **state)
                                          "empty.png", "page.html",  "square.png" };
     char *inputs[VLM_COUNTOF(files)];
     for (size_t i = 0; i < VLM_COUNTOF(files); i++)
-        inputs[i] = vlm_path_join(folder, files[i]);
+        inputs[i] = vlm_path_join(test_folder, files[i]);
     struct vlm_squares squares = {
         .threads = 2, .work = keep_square, .done = note, .context = &seen
     };

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 static void check_close(double expected, double found)
 {
     if (fabs(expected - found) > 1e-9 * (1 + fabs(expected)))
@@ -171,8 +173,8 @@ static void hear(const char *sentence, void *context)
 static int read_run(struct plot_run *run, const char *text, const char *perf, enum plot_x x,
                     struct heard *heard, struct vlm_err *err)
 {
-    char folder[] = "/tmp/test_plot.XXXXXX";
-    assert_non_null(mkdtemp(folder));
+    char *folder = new_folder(temporary_place());
+    assert_non_null(folder);
     char *path = vlm_path_join(folder, "metrics.jsonl"),
          *times = vlm_path_join(folder, "perf.jsonl");
     assert_int_equal(VLM_OK, vlm_file_write(path, text, strlen(text), err));
@@ -182,6 +184,7 @@ static int read_run(struct plot_run *run, const char *text, const char *perf, en
     *heard = (struct heard){ 0 };
     int rc = plot_run_read(run, folder, metrics, METRICS, x, hear, heard, err);
     assert_true(vlm_folder_delete(folder, &(struct vlm_err){ 0 }) == VLM_OK);
+    free(folder);
     free(path);
     free(times);
     return rc;

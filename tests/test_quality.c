@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 enum { SIDE = VLM_SQUARE_SIDE, PAIRS = 6 };
 
 static uint8_t first[VLM_SQUARE_BYTES], second[VLM_SQUARE_BYTES];
@@ -170,7 +172,7 @@ static void a_sheet_holds_its_squares(void **state)
 {
     (void)state;
     enum { ROWS = 2, COLS = 3, WIDTH = COLS * 264 + 8, HEIGHT = ROWS * 264 + 8 };
-    char path[] = "/tmp/test_sheet_XXXXXX";
+    char *path = new_file();
     struct vlm_err err = { 0 };
     struct vlm_buffer file = { 0 };
     struct vlm_arena arena;
@@ -181,9 +183,7 @@ static void a_sheet_holds_its_squares(void **state)
         make_pair(i % PAIRS);
         memcpy(squares + (size_t)i * VLM_SQUARE_BYTES, second, VLM_SQUARE_BYTES);
     }
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    assert_non_null(path);
     assert_int_equal(vlm_sheet_write(path, squares, ROWS, COLS, &err), VLM_OK);
     assert_int_equal(vlm_file_read(&file, path, VLM_MIB * 8, &err), VLM_OK);
     vlm_arena_init(&arena, 64 * VLM_MIB);
@@ -205,6 +205,7 @@ static void a_sheet_holds_its_squares(void **state)
                 fail_msg("pixel %zu, %zu", x, y);
         }
     unlink(path);
+    free(path);
     assert_true(vlm_sheet_write("/nowhere/at/all.png", squares, 1, 1, &err) < 0);
     assert_non_null(strstr(err.msg, "/nowhere/at/all.png"));
     vlm_arena_release(&arena);

@@ -16,6 +16,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 static const char *const shipped[] = { "cm3", "cm3-modern", "lm", "captioner" };
 
 static void open_shipped(struct vlm_recipe *recipe, const char *name)
@@ -558,10 +560,8 @@ static void test_size_of_the_file(void **state)
     (void)state;
     static struct vlm_recipe recipe;
     static char text[VLM_RECIPE_FILE_MAX + 1];
-    char path[] = "/tmp/test-recipe-XXXXXX.ini", sentence[128];
-    int fd = mkstemps(path, 4);
-    assert_true(fd >= 0);
-    close(fd);
+    char *path = new_file(), sentence[128];
+    assert_non_null(path);
     memset(text, '\n', sizeof(text));
     memcpy(text, MINIMAL, strlen(MINIMAL));
     for (size_t size = VLM_RECIPE_FILE_MAX - 1; size <= VLM_RECIPE_FILE_MAX + 1; size++) {
@@ -577,6 +577,7 @@ static void test_size_of_the_file(void **state)
         assert_int_equal(vlm_recipe_open(&recipe, path, NULL, 0, &err), expected);
     }
     unlink(path);
+    free(path);
 }
 
 /* n characters in the place of the %s of a line. */

@@ -3,6 +3,7 @@
 #include "base/vlm.h"
 
 #include "tests/safetensors_fixture.h"
+#include "tests/folder_fixture.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -440,15 +441,13 @@ static void other_things_are_named(void **state)
                          VLM_EFORMAT);
         assert_non_null(strstr(err.msg, strangers[i].part));
     }
-    char folder[] = "/tmp/vlm-safetensors-XXXXXX", fifo[sizeof(folder) + 8];
-    assert_non_null(mkdtemp(folder));
-    snprintf(fifo, sizeof(fifo), "%s/fifo", folder);
+    char *fifo = test_path("fifo");
     assert_int_equal(mkfifo(fifo, 0600), 0);
-    check_not_opened(folder, "not a regular file");
+    check_not_opened(test_folder, "not a regular file");
     check_not_opened(fifo, "not a regular file");
     unlink(fifo);
     check_not_opened(fifo, "No such file");
-    rmdir(folder);
+    free(fifo);
 }
 
 int main(void)
@@ -465,5 +464,5 @@ int main(void)
         cmocka_unit_test(names_are_escaped_in_sentences),
         cmocka_unit_test(other_things_are_named),
     };
-    return cmocka_run_group_tests_name("safetensors", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("safetensors", tests, make_test_folder, remove_test_folder);
 }

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "tests/safetensors_fixture.h"
+#include "tests/folder_fixture.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -12,27 +13,13 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-static char folder[] = "/tmp/vlm-safetensors-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int delete_folder(void **state)
-{
-    (void)state;
-    return vlm_folder_delete(folder, NULL);
-}
-
 /* folder/name; a few are valid at a time. */
 static const char *path_of(const char *name)
 {
-    static char paths[4][128];
+    static char paths[4][4096];
     static unsigned next;
     char *path = paths[next++ % 4];
-    snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+    snprintf(path, sizeof(paths[0]), "%s/%s", test_folder, name);
     return path;
 }
 
@@ -679,5 +666,6 @@ int main(void)
         cmocka_unit_test(bad_indexes_are_refused),
         cmocka_unit_test(number_of_files_is_limited),
     };
-    return cmocka_run_group_tests_name("safetensors values", tests, make_folder, delete_folder);
+    return cmocka_run_group_tests_name("safetensors values", tests, make_test_folder,
+                                       remove_test_folder);
 }

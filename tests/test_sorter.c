@@ -11,18 +11,12 @@
 
 #include <cmocka.h>
 
-static char folder[] = "build/test_sorter.XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
+#include "tests/folder_fixture.h"
 
 static int remove_folder(void **state)
 {
     (void)state;
-    return rmdir(folder); /* fails when a file was left behind */
+    return rmdir(test_folder); /* fails when a file was left behind */
 }
 
 static size_t record_size; /* for qsort, which has no context */
@@ -57,7 +51,7 @@ static void check(size_t size, size_t n, size_t memory, unsigned values)
     assert_non_null(records);
     for (size_t i = 0; i < n * size; i++)
         records[i] = (uint8_t)vlm_random_below(&random, values);
-    assert_int_equal(vlm_sorter_new(&sorter, size, memory, folder, &err), VLM_OK);
+    assert_int_equal(vlm_sorter_new(&sorter, size, memory, test_folder, &err), VLM_OK);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(vlm_sorter_add(sorter, records + i * size, &err), VLM_OK);
     assert_int_equal(vlm_sorter_count(sorter), n);
@@ -120,7 +114,8 @@ static void order_does_not_depend_on_memory_or_input_order(void **state)
     uint8_t out[2][N * SIZE];
     for (unsigned turn = 0; turn < 2; turn++) {
         struct vlm_sorter *sorter;
-        assert_int_equal(vlm_sorter_new(&sorter, SIZE, turn ? 64 : 1 << 20, folder, &err), VLM_OK);
+        assert_int_equal(vlm_sorter_new(&sorter, SIZE, turn ? 64 : 1 << 20, test_folder, &err),
+                         VLM_OK);
         for (uint32_t i = 0; i < N; i++) {
             uint8_t record[SIZE];
             vlm_put_big_endian(record, (turn ? N - 1 - i : i) % 1000, SIZE);
@@ -173,5 +168,5 @@ int main(void)
         cmocka_unit_test(a_folder_that_is_not_there_fails_when_it_is_needed),
         cmocka_unit_test(big_endian_numbers_order_as_their_bytes),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_folder);
 }

@@ -874,6 +874,61 @@ static void test_beams(void **out)
     }
 }
 
+/* Every beam begins the pictures that have to be, behind its own first tag; their tokens are not drawn and cost nothing. */
+static void test_beams_with_images(void **out)
+{
+    struct state *state = *out;
+    struct stream_fixture *it = state->it;
+    struct vlm_sequence start = { 0 };
+    struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
+    const struct vlm_logit_bias bias[] = { { id_of(it, ">"), 12 } };
+    assert_int_equal(
+        vlm_sequence_parse(it->sequencer, &start, "<img src=\"", 10, VLM_PARSE_MARKUP, &it->err),
+        VLM_OK);
+    options.max_tokens = 300;
+    options.images_min = 1;
+    options.image_start = start.ids;
+    options.n_image_start = start.n;
+    options.bias = bias;
+    options.n_bias = 1;
+    for (options.beams = 2; options.beams <= 3; options.beams++) {
+        fixture_prompt(it, &state->prompt, "<p>A");
+        struct vlm_stream *stream = fixture_stream(it, &state->prompt, NULL, &options);
+        while (!stream->over)
+            step_beams(it, stream);
+        const struct vlm_answer *a = &stream->answer;
+        const struct vlm_sequence *fill = &a->fills[0];
+        size_t forced = 0, at = 0;
+        double sum = 0;
+        for (size_t i = 0; i < stream->n_drawn; i++) {
+            const struct vlm_drawn *token = &stream->drawn[i];
+            if (token->forced) {
+                assert_int_equal(start.ids[forced++], token->id);
+                at = i + 1;
+            }
+            sum += (double)token->logprob;
+        }
+        assert_int_equal(start.n, forced);
+        assert_int_equal(a->generated + forced, stream->n_drawn);
+        assert_true(fabs(sum - a->log_likelihood) < 1e-3);
+        assert_int_equal(id_of(it, ">"), fill->ids[at - start.n - 1]);
+        assert_true(at + VLM_IMAGE_CODES <= fill->n);
+        for (size_t i = 0; i < VLM_IMAGE_CODES; i++)
+            assert_true(vlm_vocabulary_is_code(&it->vocabulary, fill->ids[at + i]));
+        /* As likely as they say, each behind what is before it. */
+        const struct vlm_lane lane = { .ids = a->sequence.ids, .n = a->sequence.n };
+        const size_t vocabulary = it->model.config.vocabulary;
+        const float *logits = fixture_forward(it, &lane, 0, 0, lane.n);
+        for (size_t i = 0; i < at - start.n; i++) {
+            const float *z = logits + (state->prompt.n - 1 + i) * vocabulary;
+            const double wanted = (double)z[fill->ids[i]] - log_sum(z, vocabulary);
+            assert_true(fabs(wanted - (double)stream->drawn[i].logprob) < 1e-3);
+        }
+        vlm_stream_free(stream);
+    }
+    vlm_sequence_release(&start);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -895,6 +950,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_seen_images, setup, teardown),
         cmocka_unit_test_setup_teardown(test_all_answers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_beams, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_beams_with_images, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 #include "base/file.h"
 #include "nn/safetensors.h"
 #include "vqgan/tokenizer/taming.h"
@@ -20,21 +22,6 @@
 enum { PIXELS = VLM_SQUARE_SIDE * VLM_SQUARE_SIDE, TENSORS_MAX = 400 };
 
 static const char *const formats[] = { "taming", "llamagen", "maskgit", "chameleon" };
-
-static char folder[] = "/tmp/vlm-test-taming-XXXXXX";
-
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    struct vlm_err err;
-    return vlm_folder_delete(folder, &err);
-}
 
 /* ---- what the reference has by formula ---- */
 
@@ -209,7 +196,7 @@ static int import(const char *path, enum vlm_import_format format, const char *t
 static int import_items(const struct vlm_safetensors_item *items, size_t count,
                         enum vlm_import_format format, const char *to, struct vlm_err *err)
 {
-    char *path = vlm_path_join(folder, "weights.safetensors"), id[VLM_TOKENIZER_ID_SIZE];
+    char *path = vlm_path_join(test_folder, "weights.safetensors"), id[VLM_TOKENIZER_ID_SIZE];
     const struct vlm_safetensors_content content = { .items = items, .count = count };
     int rc = vlm_safetensors_write(path, &content, err);
     if (rc == VLM_OK)
@@ -295,7 +282,7 @@ static void check_variant(const char *variant)
 {
     struct reference reference;
     struct difference d;
-    char *to = vlm_path_join(folder, variant);
+    char *to = vlm_path_join(test_folder, variant);
     import_variant(&reference, variant, to);
     struct vlm_tokenizer *tokenizer = open_model(to, VLM_PRECISION_EXACT);
     assert_string_equal(vlm_tokenizer_info(tokenizer).kind, variant);
@@ -337,7 +324,7 @@ static void faster_precisions_are_near(void **state)
     (void)state;
     struct reference reference;
     struct difference d;
-    char *to = vlm_path_join(folder, "near");
+    char *to = vlm_path_join(test_folder, "near");
     import_variant(&reference, "taming", to);
     struct vlm_tokenizer *fast = open_model(to, VLM_PRECISION_FAST);
     compare(&d, &reference, fast, 1);
@@ -359,7 +346,7 @@ static void bits_do_not_depend_on_threads(void **state)
     (void)state;
     struct reference reference;
     struct vlm_err err = { 0 };
-    char *to = vlm_path_join(folder, "threads");
+    char *to = vlm_path_join(test_folder, "threads");
     static float z[2][VLM_CODES * 16], x[2][3 * PIXELS];
     import_variant(&reference, "taming", to);
     for (int p = VLM_PRECISION_EXACT; p <= VLM_PRECISION_BF16; p++) {
@@ -392,7 +379,7 @@ static struct vlm_safetensors_item *item_of(struct weights *weights, const char 
 static void refused(const struct weights *weights, enum vlm_import_format format, const char *words)
 {
     struct vlm_err err = { 0 };
-    char *to = vlm_path_join(folder, "refused");
+    char *to = vlm_path_join(test_folder, "refused");
     if (import_items(weights->items, weights->count, format, to, &err) != VLM_EFORMAT)
         fail_msg("not refused; expected '%s'", words);
     if (!strstr(err.msg, words))
@@ -474,8 +461,8 @@ static void tensors_of_training_are_ignored(void **state)
     struct weights weights;
     struct vlm_err err = { 0 };
     char plain[VLM_TOKENIZER_ID_SIZE], id[VLM_TOKENIZER_ID_SIZE];
-    char *to = vlm_path_join(folder, "plain"), *more = vlm_path_join(folder, "more");
-    char *path = vlm_path_join(folder, "training.safetensors");
+    char *to = vlm_path_join(test_folder, "plain"), *more = vlm_path_join(test_folder, "more");
+    char *path = vlm_path_join(test_folder, "training.safetensors");
     read_reference(&reference, "tests/vectors/taming_chameleon.safetensors");
     make_weights(&weights, &reference);
     struct vlm_safetensors_content content = { .items = weights.items, .count = weights.count };
@@ -601,9 +588,9 @@ static int compare_files(const char *path, const char *weights)
                                        { 0.2, 0.05, 0.5 } };
     struct reference reference;
     struct vlm_err err = { 0 };
-    char id[VLM_TOKENIZER_ID_SIZE], *to = vlm_path_join(folder, "model");
+    char id[VLM_TOKENIZER_ID_SIZE], *to = vlm_path_join(test_folder, "model");
     bool good = true;
-    if (!mkdtemp(folder))
+    if (make_test_folder(NULL))
         return 1;
     read_reference(&reference, path);
     if (import(weights, reference.format, to, id, &err)) {
@@ -623,7 +610,7 @@ static int compare_files(const char *path, const char *weights)
     }
     free_reference(&reference);
     free(to);
-    return vlm_folder_delete(folder, &err) || !good;
+    return remove_test_folder(NULL) || !good;
 }
 
 int main(int argc, char **argv)
@@ -643,5 +630,5 @@ int main(int argc, char **argv)
     };
     if (argc == 3)
         return compare_files(argv[1], argv[2]);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

@@ -1,9 +1,12 @@
 /* test_tape.c - threads, memory, the tape, the linear layer and recomputation. */
 #include "base/vlm.h"
 
+#include <sys/resource.h>
 #include <time.h>
 
 #include "tests/nn_fixture.h"
+
+#include "base/limits.h"
 
 #include "nn/ops/activation.h"
 #include "nn/ops/dropout.h"
@@ -90,6 +93,34 @@ static void memory_is_a_stack_with_a_cap(void **state)
     assert_int_equal(vlm_memory_init(&memory, SIZE_MAX / 2, 0, &err), VLM_ENOMEM);
     assert_non_null(strstr(err.msg, "cannot reserve"));
     vlm_memory_release(&memory);
+}
+
+/* Under `ulimit -v` stacks are smaller, and leave room for others. */
+static void tapes_fit_into_limited_address_space(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* their shadow is larger than any limit */
+#endif
+    struct vlm_err err;
+    struct vlm_engine engine;
+    struct vlm_tape tape;
+    struct rlimit limit, small;
+    assert_int_equal(vlm_engine_init(&engine, 1, VLM_GEMM_AUTO, &err), VLM_OK);
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    small = limit;
+    small.rlim_cur = 2 * VLM_GIB;
+    assert_int_equal(setrlimit(RLIMIT_AS, &small), 0);
+    int rc = vlm_tape_init(&tape, &engine, &(struct vlm_tape_options){ .memory = 0 }, &err);
+    void *others = malloc(256 * VLM_MIB);
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    assert_int_equal(rc, VLM_OK);
+    assert_non_null(others);
+    assert_in_range(tape.step.cap, 32 * VLM_MIB, 2 * VLM_GIB / 3);
+    assert_int_equal(tape.grads.cap, tape.step.cap);
+    free(others);
+    vlm_tape_release(&tape);
+    vlm_engine_release(&engine);
 }
 
 /* ---- linear ---- */
@@ -368,6 +399,7 @@ int main(void)
         cmocka_unit_test(pool_does_every_task_once),
         cmocka_unit_test(pool_wakes_threads_that_sleep),
         cmocka_unit_test(memory_is_a_stack_with_a_cap),
+        cmocka_unit_test(tapes_fit_into_limited_address_space),
         cmocka_unit_test(linear_equals_a_plain_loop),
         cmocka_unit_test(linear_gradients_are_differences),
         cmocka_unit_test(gradients_flow_through_shared_inputs),

@@ -9,27 +9,14 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 #include "base/file.h"
 #include "base/random.h"
 #include "vqgan/tokenizer/model.h"
 #include "vqgan/tokenizer/pca.h"
 #include "vqgan/train/kmeans.h"
 #include "vqgan/train/train.h"
-
-static char folder[] = "/tmp/vlm-test-tokenizer-XXXXXX";
-
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    struct vlm_err err;
-    return vlm_folder_delete(folder, &err);
-}
 
 /* A picture with edges, gradients and some noise, different for each number. */
 static void paint(uint8_t square[VLM_SQUARE_BYTES], uint64_t number)
@@ -69,7 +56,7 @@ static char *train(const char *name, int64_t threads)
 {
     struct vlm_err err = { 0 };
     struct vlm_buffer report = { 0 };
-    char *path = vlm_path_join(folder, name);
+    char *path = vlm_path_join(test_folder, name);
     const struct vlm_pictures pictures = { .train = 24, .read = read_painted };
     const struct vlm_train_options options = {
         .output = path, .codes = 256, .threads = threads, .seed = 1, .quiet = true
@@ -236,5 +223,5 @@ int main(void)
         cmocka_unit_test(precision_is_part_of_the_id),
         cmocka_unit_test(kmeans_finds_clusters),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

@@ -16,26 +16,13 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/test-tokenizer-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int delete_folder(void **state)
-{
-    struct vlm_err err = { 0 };
-    (void)state;
-    return vlm_folder_delete(folder, &err);
-}
+#include "tests/folder_fixture.h"
 
 /* A file of the test's folder; valid until the next one. */
 static const char *write_file(const char *name, const void *bytes, size_t n)
 {
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/%s", test_folder, name);
     remove(path); /* some file systems wait for the disk when a file is written over */
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
@@ -681,7 +668,7 @@ static void saved_is_the_same(void **state)
     struct vlm_text_tokenizer *first = taken("t.json", everything, sizeof everything - 1), *second;
     struct vlm_err err = { 0 };
     char path[256];
-    snprintf(path, sizeof path, "%s/saved.json", folder);
+    snprintf(path, sizeof path, "%s/saved.json", test_folder);
     assert_int_equal(vlm_text_tokenizer_save(first, path, &err), VLM_OK);
     assert_int_equal(vlm_text_tokenizer_open(&second, path, &err), VLM_OK);
     assert_string_equal(vlm_text_tokenizer_id(first), vlm_text_tokenizer_id(second));
@@ -732,5 +719,5 @@ int main(void)
         cmocka_unit_test(words_that_take_long),
         cmocka_unit_test(many_added_tokens),
     };
-    return cmocka_run_group_tests(tests, make_folder, delete_folder);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

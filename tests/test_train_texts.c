@@ -13,27 +13,14 @@
 
 #include <cmocka.h>
 
-static char folder[] = "build/test_train_texts.XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    struct vlm_err err;
-    return vlm_folder_delete(folder, &err);
-}
+#include "tests/folder_fixture.h"
 
 static struct vlm_word_counts *new_counts(size_t threads)
 {
     struct vlm_err err = { 0 };
     struct vlm_word_counts *counts;
     const struct vlm_word_count_options options = {
-        .split = VLM_SPLIT_GPT2, .threads = threads, .memory = 1 << 30, .folder = folder
+        .split = VLM_SPLIT_GPT2, .threads = threads, .memory = 1 << 30, .folder = test_folder
     };
     assert_int_equal(vlm_word_counts_new(&counts, &options, &err), VLM_OK);
     return counts;
@@ -42,7 +29,7 @@ static struct vlm_word_counts *new_counts(size_t threads)
 static char *write_file(const char *name, const char *text, size_t n)
 {
     struct vlm_err err = { 0 };
-    char *path = vlm_path_join(folder, name);
+    char *path = vlm_path_join(test_folder, name);
     assert_int_equal(vlm_file_write(path, text, n, &err), VLM_OK);
     return path;
 }
@@ -200,7 +187,7 @@ static void test_folders_and_limits(void **state)
     (void)state;
     struct vlm_err err = { 0 };
     struct vlm_train_texts texts = { 0 };
-    char *here = vlm_path_join(folder, "texts"), *below = vlm_path_join(here, "below");
+    char *here = vlm_path_join(test_folder, "texts"), *below = vlm_path_join(here, "below");
     assert_int_equal(vlm_folder_make(below, &err), VLM_OK);
     char *paths[] = {
         write_file("texts/a.txt", "one two", 7), write_file("texts/b.bin", "a\0b", 3),
@@ -244,5 +231,5 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

@@ -2,25 +2,22 @@
 #include "base/vlm.h"
 
 #include "tests/unit_fixture.h"
+#include "tests/folder_fixture.h"
 
-static char folder[] = "build/test_unit.XXXXXX";
 static char *path;
 
 static int make_folder(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder))
+    if (make_test_folder(state))
         return -1;
-    path = vlm_path_join(folder, "unit");
+    path = vlm_path_join(test_folder, "unit");
     return 0;
 }
 
 static int remove_folder(void **state)
 {
-    (void)state;
-    struct vlm_err err;
     free(path);
-    return vlm_folder_delete(folder, &err);
+    return remove_test_folder(state);
 }
 
 static void write_sample(void)
@@ -172,7 +169,7 @@ static void a_file_cut_anywhere_is_no_unit(void **state)
     (void)state;
     struct vlm_buffer file = { 0 };
     struct vlm_err err = { 0 };
-    char *cut = vlm_path_join(folder, "cut");
+    char *cut = vlm_path_join(test_folder, "cut");
     write_sample();
     assert_int_equal(vlm_file_read(&file, path, 1 << 20, &err), VLM_OK);
     for (size_t n = 0; n < file.size; n++) {
@@ -205,7 +202,7 @@ static void flipped_bytes_are_noticed(void **state)
     struct vlm_buffer file = { 0 };
     struct vlm_unit unit;
     struct vlm_err err = { 0 };
-    char *flipped = vlm_path_join(folder, "flipped");
+    char *flipped = vlm_path_join(test_folder, "flipped");
     write_sample();
     assert_int_equal(vlm_file_read(&file, path, 1 << 20, &err), VLM_OK);
     assert_int_equal(vlm_unit_open(&unit, path, FIXTURE_PLAN, &err), VLM_OK);

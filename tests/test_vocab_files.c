@@ -11,24 +11,11 @@
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/test-vocab-XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int delete_folder(void **state)
-{
-    struct vlm_err err = { 0 };
-    (void)state;
-    return vlm_folder_delete(folder, &err);
-}
+#include "tests/folder_fixture.h"
 
 static void write_file(const char *name, const void *bytes, size_t n)
 {
-    char *path = vlm_path_join(folder, name);
+    char *path = vlm_path_join(test_folder, name);
     remove(path);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
@@ -43,10 +30,10 @@ static int open_path(struct vlm_text_tokenizer **tokenizer, const char *name, st
     const char *comma = strchr(name, ',');
     *err = (struct vlm_err){ 0 };
     if (comma)
-        snprintf(path, sizeof path, "%s/%.*s,%s/%s", folder, (int)(comma - name), name, folder,
-                 comma + 1);
+        snprintf(path, sizeof path, "%s/%.*s,%s/%s", test_folder, (int)(comma - name), name,
+                 test_folder, comma + 1);
     else
-        snprintf(path, sizeof path, "%s/%s", folder, name);
+        snprintf(path, sizeof path, "%s/%s", test_folder, name);
     return vlm_text_tokenizer_open(tokenizer, path, err);
 }
 
@@ -248,5 +235,5 @@ int main(void)
         cmocka_unit_test(damaged_merges),      cmocka_unit_test(bert_vocabularies),
         cmocka_unit_test(tiktoken_files),      cmocka_unit_test(paths),
     };
-    return cmocka_run_group_tests(tests, make_folder, delete_folder);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "tests/folder_fixture.h"
+
 #include "base/file.h"
 #include "base/json.h"
 #include "base/progress.h"
@@ -19,21 +21,6 @@
 #include "vqgan/train/quality.h"
 #include "vqgan/train/train.h"
 #include "vqgan/train/vq_trainer.h"
-
-static char folder[] = "/tmp/vlm-test-vq-train-XXXXXX";
-
-static int set_up(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    struct vlm_err err;
-    return vlm_folder_delete(folder, &err);
-}
 
 /* ---- pictures and runs ---- */
 
@@ -73,7 +60,7 @@ static const struct vlm_pictures painted = { .train = 6, .held_out = 3, .read = 
 /* A run so small that a step takes a few milliseconds. */
 static struct vlm_train_options small_run(const char *name, char path[80])
 {
-    snprintf(path, 80, "%s/%s", folder, name);
+    snprintf(path, 80, "%s/%s", test_folder, name);
     return (struct vlm_train_options){ .kind = VLM_TRAIN_VQ_XS,
                                        .output = path,
                                        .codes = 32,
@@ -422,5 +409,5 @@ int main(void)
         cmocka_unit_test(test_bad_batches_change_nothing),
         cmocka_unit_test(test_learns_by_heart),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

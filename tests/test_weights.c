@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "nn/safetensors.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <sys/stat.h>
 
@@ -17,6 +18,8 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+
+#include "tests/folder_fixture.h"
 
 #define VECTORS "tests/vectors/torch/"
 
@@ -193,28 +196,27 @@ static void check_two(const char *path)
 static void safetensors_and_their_index_are_read(void **state)
 {
     (void)state;
-    char folder[] = "/tmp/test-weights-XXXXXX", path[64], part[64];
+    char *path = test_path("model.ckpt"), *index_path = test_path("m.index.json");
     const float a[2] = { 1, NAN }, b[2] = { 3, 4 };
     const struct vlm_safetensors_item items[] = {
         { .name = "b", .rank = 2, .shape = { 1, 2 }, .data = b },
         { .name = "a", .rank = 1, .shape = { 2 }, .data = a },
     };
     static const char index[] = "{\"weight_map\":{\"a\":\"1\",\"b\":\"0\"}}";
-    assert_non_null(mkdtemp(folder));
     /* The content decides, not the name. */
-    snprintf(path, sizeof(path), "%s/model.ckpt", folder);
     struct vlm_safetensors_content content = { .items = items, .count = 2 };
     assert_int_equal(vlm_safetensors_write(path, &content, NULL), VLM_OK);
     check_two(path);
     for (size_t i = 0; i < 2; i++) {
-        snprintf(part, sizeof(part), "%s/%zu", folder, i);
+        char *part = test_path(i ? "1" : "0");
         content = (struct vlm_safetensors_content){ .items = &items[i], .count = 1 };
         assert_int_equal(vlm_safetensors_write(part, &content, NULL), VLM_OK);
+        free(part);
     }
-    snprintf(path, sizeof(path), "%s/m.index.json", folder);
-    assert_int_equal(vlm_file_write(path, TEXT(index), NULL), VLM_OK);
-    check_two(path);
-    assert_int_equal(vlm_folder_delete(folder, NULL), VLM_OK);
+    assert_int_equal(vlm_file_write(index_path, TEXT(index), NULL), VLM_OK);
+    check_two(index_path);
+    free(path);
+    free(index_path);
 }
 
 /* A header of 129 bytes begins as msgpack does, one of 19280 as a zip archive. */
@@ -324,8 +326,8 @@ static void a_file_that_changes_is_noticed(void **state)
     static const char pickle[] = PICKLE(DICT(KEY1("w") MATRIX));
     struct zip_writer zip = { .members = 0 };
     make_torch(&zip, TEXT(pickle));
-    char path[] = "/tmp/test-weights-XXXXXX";
-    int fd = mkstemp(path);
+    char *path = test_path("changes");
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, zip.file.data, zip.file.size), zip.file.size);
     struct vlm_weights *weights;
@@ -341,7 +343,7 @@ static void a_file_that_changes_is_noticed(void **state)
     assert_non_null(strstr(err.msg, "tensor 'w'"));
     vlm_weights_close(weights);
     close(fd);
-    unlink(path);
+    free(path);
     zip_release(&zip);
 }
 
@@ -554,5 +556,5 @@ int main(void)
         cmocka_unit_test(archives_cut_anywhere_are_refused),
         cmocka_unit_test(damaged_archives_are_read_or_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
 }

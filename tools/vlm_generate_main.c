@@ -11,7 +11,7 @@
 struct given {
     struct vlm_generate_request request;
     const char *image, *stop;
-    const char *temperature, *top_p, *min_p, *image_temperature, *image_top_p;
+    const char *temperature, *top_p, *min_p, *typical, *image_temperature, *image_top_p;
     const char *repeat, *presence, *frequency, *guidance;
     int64_t seed, answers, max_tokens, beams, threads;
     int weights;
@@ -62,6 +62,9 @@ static int read_numbers(struct given *given, struct vlm_err *err)
     if (rc == VLM_OK)
         rc = read_number(&options->min_p, "min-p", given->min_p, "share of at most 1", err);
     options->image_min_p = options->min_p;
+    if (rc == VLM_OK)
+        rc = read_number(&options->typical, "typical-p", given->typical, "share of at most 1", err);
+    options->image_typical = options->typical;
     if (options->image_top_k < 0)
         options->image_top_k = options->top_k;
     return rc == VLM_OK ? read_penalties(given, err) : rc;
@@ -113,6 +116,8 @@ static int finish(struct given *given, int argc, char **argv, struct vlm_err *er
         request->options.words = &given->stop;
         request->options.n_words = 1;
     }
+    if (request->stream && (given->answers > 1 || request->json))
+        return vlm_fail(err, VLM_EUSAGE, "--stream is for one answer, as text");
     int rc = read_numbers(given, err);
     if (rc == VLM_OK && !request->negative != (request->options.guidance == 1))
         rc = vlm_fail(err, VLM_EUSAGE, "--guidance and --negative go together");
@@ -154,6 +159,8 @@ int main(int argc, char **argv)
                           "of image codes; without, that of text"),
         VLM_OPTION_STRING(0, "min-p", &given.min_p, "P",
                           "only tokens at least P times as likely as the likeliest; without, 0"),
+        VLM_OPTION_STRING(0, "typical-p", &given.typical, "P",
+                          "only the most typical tokens that make up the share P; without, 1"),
         VLM_OPTION_STRING(0, "repeat-penalty", &given.repeat, "X",
                           "divides logits of text that is there already; without, 1"),
         VLM_OPTION_STRING(0, "presence-penalty", &given.presence, "X",
@@ -172,6 +179,7 @@ int main(int argc, char **argv)
         VLM_OPTION_CHOICE(0, "dtype", &given.weights, VLM_WEIGHTS_WORDS, "of the weights"),
         VLM_OPTION_NUMBER('j', "threads", &given.threads, "N", "0: all cores", 0, 1024),
         VLM_OPTION_STRING('o', "output", &request->folder, "DIR", "where pictures go"),
+        VLM_OPTION_FLAG(0, "stream", &request->stream, "text as it comes; one answer"),
         VLM_OPTION_FLAG(0, "json", &request->json, "a JSON object for each answer"),
         VLM_OPTION_FLAG('q', "quiet", &request->quiet, "only errors"),
     };

@@ -75,6 +75,33 @@ static int splice_all(struct vlm_making *making, struct vlm_err *err)
     return rc;
 }
 
+int vlm_stream_page(struct vlm_sequence *out, const struct vlm_stream *stream, struct vlm_err *err)
+{
+    const struct vlm_making *making = (const struct vlm_making *)stream; /* its first member */
+    const struct vlm_vocabulary *vocabulary = vlm_making_vocabulary(making);
+    const struct vlm_answer *answer = &stream->answer;
+    size_t fill = making->n_masks ? SIZE_MAX : 0;
+    int rc = VLM_OK;
+    vlm_sequence_reset(out);
+    for (size_t i = 0; rc == VLM_OK && i < making->n_prompt; i++) {
+        const int mask = vlm_vocabulary_mask_number(vocabulary, making->prompt[i]);
+        if (mask < 0) {
+            rc = vlm_answer_push(out, vocabulary, making->prompt[i], err);
+            continue;
+        }
+        fill = (size_t)mask;
+        if (fill + 1 >= answer->n_fills && !stream->over)
+            break;
+        if (!vlm_sequence_append(out, &answer->fills[fill], 0, answer->fills[fill].n))
+            rc = vlm_fail(err, VLM_ENOMEM, "no memory for %zu tokens", out->n);
+        fill = SIZE_MAX;
+    }
+    if (rc == VLM_OK && fill < answer->n_fills &&
+        !vlm_sequence_append(out, &answer->fills[fill], 0, answer->fills[fill].n))
+        rc = vlm_fail(err, VLM_ENOMEM, "no memory for %zu tokens", out->n);
+    return rc == VLM_OK ? list_images(out, err) : rc;
+}
+
 int vlm_answer_complete(struct vlm_making *making, struct vlm_err *err)
 {
     const struct vlm_vocabulary *vocabulary = vlm_making_vocabulary(making);

@@ -90,15 +90,13 @@ void vlm_spell_bytes(struct vlm_buffer *out, const uint8_t *bytes, size_t n)
 
 /* ---- tokens ---- */
 
-/* Bytes at the end that may become a stop word. */
-static size_t begun_word(const struct vlm_spell *spell)
+size_t vlm_spell_open(const uint8_t *bytes, size_t n, const char *const *words, size_t n_words)
 {
-    const struct vlm_buffer *held = &spell->held;
-    size_t most = 0;
-    for (size_t i = 0; i < spell->n_words; i++) {
-        const size_t size = strlen(spell->words[i]);
-        for (size_t k = VLM_MIN(size - 1, held->size); k > most; k--)
-            if (!memcmp(held->data + held->size - k, spell->words[i], k))
+    size_t most = unfinished(bytes, n);
+    for (size_t i = 0; i < n_words; i++) {
+        const size_t size = strlen(words[i]);
+        for (size_t k = VLM_MIN(size - 1, n); k > most; k--)
+            if (!memcmp(bytes + n - k, words[i], k))
                 most = k;
     }
     return most;
@@ -140,8 +138,8 @@ void vlm_spell_token(struct vlm_spell *spell, struct vlm_buffer *out, uint32_t i
         held->size = 0;
         return;
     }
-    const size_t kept = VLM_MAX(begun_word(spell), unfinished(held->data, held->size));
-    give(spell, out, held->size - kept);
+    const size_t open = vlm_spell_open(held->data, held->size, spell->words, spell->n_words);
+    give(spell, out, held->size - open);
 }
 
 void vlm_spell_end(struct vlm_spell *spell, struct vlm_buffer *out)

@@ -34,6 +34,9 @@ void vlm_spell_end(struct vlm_spell *spell, struct vlm_buffer *out);
  * (Unicode 15, section 3.9, "substitution of maximal subparts"). */
 void vlm_spell_bytes(struct vlm_buffer *out, const uint8_t *bytes, size_t n);
 
+/* Bytes at the end of n that may yet become one of the words, or a character. */
+size_t vlm_spell_open(const uint8_t *bytes, size_t n, const char *const *words, size_t n_words);
+
 /* The stop word in n bytes that ends first, behind `from`, and of those that end together the longest: where it
  * begins, and which it is; SIZE_MAX: none. Words are not empty. */
 size_t vlm_spell_find(const uint8_t *bytes, size_t n, size_t from, const char *const *words,

@@ -108,6 +108,11 @@ void vlm_stream_free(struct vlm_stream *stream); /* NULL is fine */
 VLM_MUST_CHECK int vlm_stream_draw(struct vlm_stream *stream, const float *const *logits,
                                    struct vlm_err *err);
 
+/* The page of a stream as far as it is certain, with its images: the prompt with the fills in their places, up to the
+ * token that was drawn last, or to a fill that has not begun. out: any sequence, which is replaced. VLM_ENOMEM. */
+VLM_MUST_CHECK int vlm_stream_page(struct vlm_sequence *out, const struct vlm_stream *stream,
+                                   struct vlm_err *err);
+
 /* Scores: the logits behind row `row`, in any order; over when all were seen. kernels: of the engine. */
 VLM_MUST_CHECK int vlm_stream_see(struct vlm_stream *stream, size_t row, const float *logits,
                                   struct vlm_err *err);

@@ -8,6 +8,7 @@ struct parser {
     struct vlm_json_scan in;
     struct vlm_arena *arena;
     size_t values;
+    const char *keys[VLM_BODY_MEMBERS_MAX]; /* of the object that has just been read */
     int rc;
     struct vlm_err *err;
 };
@@ -21,12 +22,25 @@ static struct vlm_value *fail(struct parser *parser, const char *what, unsigned 
 
 static struct vlm_value *read_value(struct parser *parser, unsigned depth);
 
-static bool is_there(const struct vlm_value *object, const char *key)
+static int compare_keys(const void *a, const void *b)
 {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted, so that objects of many members take no time that others would notice: all is read on one thread. */
+static bool check_keys(struct parser *parser, const struct vlm_value *object)
+{
+    size_t n = 0;
     for (const struct vlm_value *member = object->first; member; member = member->next)
-        if (!strcmp(member->key, key))
-            return true;
-    return false;
+        parser->keys[n++] = member->key;
+    qsort(parser->keys, n, sizeof(parser->keys[0]), compare_keys);
+    for (size_t i = 1; i < n; i++)
+        if (!strcmp(parser->keys[i - 1], parser->keys[i])) {
+            parser->rc =
+                vlm_fail(parser->err, VLM_EFORMAT, "'%.64s' is there twice", parser->keys[i]);
+            return false;
+        }
+    return true;
 }
 
 /* Members of an object or elements of an array. */
@@ -41,10 +55,6 @@ static bool read_children(struct parser *parser, struct vlm_value *parent, unsig
             return true;
         if (object && parent->n == VLM_BODY_MEMBERS_MAX)
             return fail(parser, "members in one object", VLM_BODY_MEMBERS_MAX);
-        if (object && is_there(parent, key)) {
-            parser->rc = vlm_fail(parser->err, VLM_EFORMAT, "'%.64s' is there twice", key);
-            return false;
-        }
         struct vlm_value *child = read_value(parser, depth + 1);
         if (!child)
             return false;
@@ -53,7 +63,7 @@ static bool read_children(struct parser *parser, struct vlm_value *parent, unsig
         link = &child->next;
         parent->n++;
     }
-    return true;
+    return !object || parser->in.problem || check_keys(parser, parent);
 }
 
 /* One value with all that is in it, inside of `depth` arrays and objects. */
@@ -92,7 +102,8 @@ static struct vlm_value *read_value(struct parser *parser, unsigned depth)
 int vlm_body_parse(const struct vlm_value **out, struct vlm_arena *arena, char *text, size_t n,
                    struct vlm_err *err)
 {
-    struct parser parser = { .arena = arena, .rc = VLM_OK, .err = err };
+    struct parser parser;
+    parser.arena = arena, parser.values = 0, parser.rc = VLM_OK, parser.err = err;
     vlm_json_scan_init(&parser.in, text, n);
     struct vlm_value *value = read_value(&parser, 0);
     *out = value;

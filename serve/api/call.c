@@ -78,10 +78,10 @@ void vlm_call_account(struct vlm_call *call, int status, const char *finish)
         note->queue_seconds = call->queue_seconds;
         note->first_token_seconds = call->first_token > 0 ? call->first_token - call->began : 0;
         note->finish = finish;
-        note->completion_tokens = note->cached_tokens = note->images = 0;
+        note->cached_tokens = vlm_call_cached(call);
+        note->completion_tokens = note->images = 0;
         for (size_t i = 0; i < call->n_choices; i++) {
             note->completion_tokens += call->choices[i].generated;
-            note->cached_tokens += i ? 0 : call->choices[i].cached;
             note->images += call->choices[i].n_images;
         }
     }
@@ -89,18 +89,29 @@ void vlm_call_account(struct vlm_call *call, int status, const char *finish)
     vlm_metrics_observe(call->service->metrics, VLM_HISTOGRAM_REQUEST, vlm_now() - call->began);
 }
 
+/* Whether a picture of an answer is being made out of its codes. */
+static bool draws_images(const struct vlm_call *call)
+{
+    for (size_t i = 0; call->images_waiting && i < call->n_choices; i++)
+        for (size_t k = 0; k < call->choices[i].n_images; k++)
+            if (call->choices[i].images[k]->task)
+                return true;
+    return false;
+}
+
 /* The client has left: the exchange is gone when this returns. */
 static void on_gone(void *argument)
 {
+    static const enum vlm_metric metric[] = { [VLM_JOB_WAITS] = VLM_METRIC_CANCELLED_QUEUE,
+                                              [VLM_JOB_PREFILLS] = VLM_METRIC_CANCELLED_PREFILL,
+                                              [VLM_JOB_DECODES] = VLM_METRIC_CANCELLED_DECODE };
     struct vlm_call *call = argument;
     vlm_call_account(call, 499, "cancelled");
-    for (size_t i = 0; call->images_waiting && i < call->n_choices; i++)
-        for (size_t k = 0; k < call->choices[i].n_images; k++)
-            if (call->choices[i].images[k]->task) {
-                vlm_metrics_add(call->service->metrics, VLM_METRIC_CANCELLED_IMAGE, 1);
-                call->images_waiting = 0;
-                break;
-            }
+    const enum vlm_job_phase phase = vlm_work_cancel(call->service->work, &call->job);
+    if (phase != VLM_JOB_ENDED)
+        vlm_metrics_add(call->service->metrics, metric[phase], 1);
+    else if (draws_images(call))
+        vlm_metrics_add(call->service->metrics, VLM_METRIC_CANCELLED_IMAGE, 1);
     call->exchange = NULL;
     vlm_call_free(call);
 }
@@ -274,6 +285,14 @@ bool vlm_call_read(struct vlm_call *call, const struct vlm_field_group *const *g
         return false;
     }
     return check_service(call);
+}
+
+void vlm_call_handle(struct vlm_service *service, struct vlm_exchange *exchange,
+                     const struct vlm_call_kind *kind)
+{
+    struct vlm_call *call = vlm_call_new(service, exchange, kind);
+    if (call && vlm_call_read(call, kind->groups))
+        vlm_call_run(call);
 }
 
 bool vlm_call_check(struct vlm_call *call)

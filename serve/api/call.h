@@ -2,12 +2,7 @@
  *
  *   struct my_call { struct vlm_call call; ... };     // the table of fields has offsets of struct my_call
  *   const struct vlm_call_kind vlm_kind_my = { .endpoint = "/v1/my", .size = sizeof(struct my_call), ... };
- *   void vlm_my_handle(struct vlm_service *service, struct vlm_exchange *exchange)
- *   {
- *       struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_my);
- *       if (call && vlm_call_read(call, vlm_kind_my.groups))      // JSON body; else it has been answered
- *           vlm_call_run(call);
- *   }
+ *   vlm_call_handle(service, exchange, &vlm_kind_my);  // a JSON body; others take the steps of it themselves
  *
  * Stages: pictures of the request become codes -> kind->prepare() makes prompts -> a job of struct vlm_work -> texts and
  * pictures of each choice -> kind->answer(), or events as they come. The client may leave, and the time may be over, at
@@ -99,7 +94,7 @@ struct vlm_call_choice {
     size_t n_fills;
     struct vlm_call_image **images;
     size_t n_images;
-    struct vlm_drawn *drawn; /* [n_drawn]: all but ends, when logprobs are wanted */
+    struct vlm_drawn *drawn; /* [n_drawn]: all but ends, when logprobs or ids are wanted */
     struct vlm_likely *likely;
     size_t n_drawn, drawn_capacity;
     size_t told;                    /* of drawn: kind->text() has been called with them */
@@ -119,6 +114,8 @@ struct vlm_call_kind {
     size_t size;          /* of the struct that begins with struct vlm_call; zeroed */
     const char *id;       /* "cmpl-": how ids of answers begin */
     const char *chunk;    /* "text_completion": the object of vlm_call_open_chunk() */
+    const char *schema;   /* of its answer, in /openapi.json; NULL: any object */
+    bool at_once;         /* prepare() makes the answer: nothing is drawn, nothing streamed */
     const struct vlm_field_group *const *groups; /* of its JSON body, NULL at the end */
     /* After the fields: what is inside of them, with the tools of field.h. NULL: nothing. False: a problem. */
     bool (*read)(struct vlm_call *call, struct vlm_reader *reader);
@@ -130,8 +127,10 @@ struct vlm_call_kind {
     void (*form)(struct vlm_call *call, const struct vlm_call_choice *choice,
                  const struct vlm_call_image *image, struct vlm_picture_form *form);
     /* Streams; NULL: nothing is sent then. They write with sse.h. text: the tokens drawn[told ... n_drawn) are new
-     * too, and n may be 0 when logprobs are wanted. */
+     * too, and n may be 0 when logprobs or ids are wanted. */
     void (*begin)(struct vlm_call *call);
+    /* call->n_scores: the losses of a prompt are there, which may be after tokens of its choices. */
+    void (*scored)(struct vlm_call *call, size_t prompt);
     void (*text)(struct vlm_call *call, struct vlm_call_choice *choice, size_t fill,
                  const char *text, size_t n);
     /* A preview (whole false: file of JPEG in `file`), or the picture. */
@@ -187,6 +186,10 @@ bool vlm_call_read_value(struct vlm_call *call, const struct vlm_value *body,
 /* Reads the JSON body into the call by its tables (NULL at the end). False: answered, the call is gone. */
 bool vlm_call_read(struct vlm_call *call, const struct vlm_field_group *const *groups);
 
+/* The whole of a request with a JSON body that kind->groups read. */
+void vlm_call_handle(struct vlm_service *service, struct vlm_exchange *exchange,
+                     const struct vlm_call_kind *kind);
+
 /* For bodies that are not JSON, after the fields were set: the model's name, and what fields mean together. False:
  * answered, the call is gone. */
 bool vlm_call_check(struct vlm_call *call);
@@ -227,6 +230,7 @@ struct vlm_call_prompt *vlm_call_prompts(struct vlm_call *call, size_t n);
 void vlm_call_write_head(const struct vlm_call *call, struct vlm_json *json, const char *object);
 /* "truncated": true, "truncated_tokens"; nothing when no prompt was cut. Of the head. */
 void vlm_call_write_truncated(const struct vlm_call *call, struct vlm_json *json);
+size_t vlm_call_cached(const struct vlm_call *call); /* tokens of the prompts, each once */
 void vlm_call_write_usage(const struct vlm_call *call, struct vlm_json *json);
 void vlm_call_write_timings(const struct vlm_call *call, struct vlm_json *json);
 /* The object of a picture: {"type": "image_url", "index", "image_url": {"url"}, "vlm": {"sha256", "codes"}}. */

@@ -75,7 +75,7 @@ static bool flush_text(struct vlm_call *call, struct vlm_call_choice *choice, si
 static bool keep_drawn(struct vlm_call *call, struct vlm_call_choice *choice,
                        const struct vlm_drawn *drawn, const struct vlm_likely *likely)
 {
-    if (call->request.logprobs < 0)
+    if (call->request.logprobs < 0 && !call->request.return_tokens)
         return true;
     const size_t n_likely = call->job.branches[choice - call->choices].options.likely;
     if (choice->n_drawn == choice->drawn_capacity) {
@@ -214,6 +214,10 @@ static bool on_branch(struct vlm_call *call, struct vlm_call_choice *choice,
             return false;
     }
     choice->over = true;
+    if (event->losses && call->request.stream && call->kind->scored) {
+        vlm_call_start_stream(call);
+        call->kind->scored(call, choice->prompt);
+    }
     return vlm_call_check_choice(call, choice);
 }
 
@@ -247,8 +251,6 @@ static void on_enough(evutil_socket_t none, short what, void *argument)
     if (!call->submitted)
         return;
     vlm_work_cancel(call->service->work, &call->job);
-    /* Nobody has left. */
-    vlm_metrics_add(call->service->metrics, VLM_METRIC_CANCELLED_DECODE, -1);
     call->submitted = false;
     call->job_over = true;
     for (size_t i = 0; i < call->n_choices + call->n_scores; i++)
@@ -288,6 +290,7 @@ void vlm_call_on_event(struct vlm_job *job, const struct vlm_job_event *event)
         }
         break;
     case VLM_JOB_TOKENS:
+        choice->cached = event->cached;
         if (call->first_token <= 0) {
             call->first_token = vlm_now();
             if (!start_enough(call))

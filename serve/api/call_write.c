@@ -41,6 +41,15 @@ void vlm_call_write_head(const struct vlm_call *call, struct vlm_json *json, con
     vlm_call_write_truncated(call, json);
 }
 
+size_t vlm_call_cached(const struct vlm_call *call)
+{
+    const size_t each = call->n_prompts ? call->n_choices / call->n_prompts : 0;
+    size_t cached = 0;
+    for (size_t i = 0; each && i < call->n_choices; i += each)
+        cached += call->choices[i].cached;
+    return VLM_MIN(cached, call->prompt_tokens);
+}
+
 void vlm_call_write_usage(const struct vlm_call *call, struct vlm_json *json)
 {
     size_t generated = 0, image_tokens = 0;
@@ -55,7 +64,7 @@ void vlm_call_write_usage(const struct vlm_call *call, struct vlm_json *json)
     vlm_json_member_number(json, "total_tokens", call->prompt_tokens + generated);
     vlm_json_key(json, "prompt_tokens_details");
     vlm_json_open(json, '{');
-    vlm_json_member_number(json, "cached_tokens", call->n_choices ? call->choices[0].cached : 0);
+    vlm_json_member_number(json, "cached_tokens", vlm_call_cached(call));
     vlm_json_member_number(json, "image_tokens", call->prompt_image_tokens);
     vlm_json_close(json, '}');
     vlm_json_key(json, "completion_tokens_details");
@@ -65,31 +74,47 @@ void vlm_call_write_usage(const struct vlm_call *call, struct vlm_json *json)
     vlm_json_close(json, '}');
 }
 
-static double per_second(size_t n, double seconds)
+static double ratio(double a, double b)
 {
-    return seconds > 0 ? (double)n / seconds : 0;
+    return b > 0 ? a / b : 0;
 }
 
+/* n tokens in so many milliseconds, as llama.cpp names what follows from them. */
+static void write_times(struct vlm_json *json, const char *what, size_t n, double ms)
+{
+    char name[40];
+    snprintf(name, sizeof(name), "%s_n", what);
+    vlm_json_member_number(json, name, n);
+    snprintf(name, sizeof(name), "%s_ms", what);
+    vlm_json_member_real(json, name, ms);
+    snprintf(name, sizeof(name), "%s_per_token_ms", what);
+    vlm_json_member_real(json, name, ratio(ms, (double)n));
+    snprintf(name, sizeof(name), "%s_per_second", what);
+    vlm_json_member_real(json, name, ratio((double)n * 1e3, ms));
+}
+
+/* Of answers that are not over, what has been so far. */
 void vlm_call_write_timings(const struct vlm_call *call, struct vlm_json *json)
 {
-    size_t generated = 0;
-    double decode = 0;
-    for (size_t i = 0; i < call->n_choices; i++) {
-        generated += call->choices[i].generated;
-        decode = VLM_MAX(decode, call->choices[i].decode_seconds);
-    }
     const struct vlm_call_choice *first = &call->choices[0];
-    const size_t cached = VLM_MIN(first->cached, call->prompt_tokens);
-    const size_t prompt = call->prompt_tokens - cached;
+    const bool begun = call->first_token > 0;
+    const double now = vlm_now();
+    double prompt = first->prompt_seconds, decode = 0;
+    size_t generated = 0;
+    for (size_t i = 0; i < call->n_choices; i++) {
+        const struct vlm_call_choice *choice = &call->choices[i];
+        const double so_far = begun ? now - call->first_token : 0;
+        generated += choice->generated;
+        decode = VLM_MAX(decode, choice->over ? choice->decode_seconds : so_far);
+    }
+    if (!first->over)
+        prompt = begun ? call->first_token - call->queued - call->queue_seconds : 0;
+    const size_t cached = vlm_call_cached(call);
     vlm_json_key(json, "timings");
     vlm_json_open(json, '{');
     vlm_json_member_number(json, "cache_n", cached);
-    vlm_json_member_number(json, "prompt_n", prompt);
-    vlm_json_member_real(json, "prompt_ms", first->prompt_seconds * 1e3);
-    vlm_json_member_real(json, "prompt_per_second", per_second(prompt, first->prompt_seconds));
-    vlm_json_member_number(json, "predicted_n", generated);
-    vlm_json_member_real(json, "predicted_ms", decode * 1e3);
-    vlm_json_member_real(json, "predicted_per_second", per_second(generated, decode));
+    write_times(json, "prompt", call->prompt_tokens - cached, prompt * 1e3);
+    write_times(json, "predicted", generated, decode * 1e3);
     vlm_json_member_real(json, "queue_ms", call->queue_seconds * 1e3);
     vlm_json_close(json, '}');
 }
@@ -189,6 +214,8 @@ void vlm_call_open_chunk(struct vlm_call *call, struct vlm_buffer *buffer, struc
 {
     vlm_sse_open(buffer, json, NULL);
     vlm_call_write_head(call, json, call->kind->chunk);
+    if (choice && call->request.include_usage)
+        vlm_json_member_null(json, "usage"); /* it comes at the end */
     vlm_json_key(json, "choices");
     vlm_json_open(json, '[');
     if (!choice)

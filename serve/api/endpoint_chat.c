@@ -19,7 +19,6 @@
 #include "base/vlm.h"
 #include "serve/api/endpoints.h"
 #include "serve/api/logprobs.h"
-#include "serve/api/openapi.h"
 #include "serve/api/parts.h"
 #include "serve/api/plain.h"
 #include "serve/api/sse.h"
@@ -216,8 +215,6 @@ static bool check_images(struct chat *chat, struct vlm_reader *reader)
         (options->images_min > 1 || (options->images_limited && !options->images_max)))
         return fail_at(reader, options->images_min > 1 ? "min_images" : "max_images",
                        "\"modalities\": [\"image\"] is one picture");
-    if (options->images_min && chat->call.request.beams > 1)
-        return fail_at(reader, "min_images", "'min_images' goes not with 'num_beams'");
     return true;
 }
 
@@ -618,6 +615,7 @@ const struct vlm_call_kind vlm_kind_chat = {
     .size = sizeof(struct chat),
     .id = "chatcmpl-",
     .chunk = "chat.completion.chunk",
+    .schema = "ChatCompletion",
     .groups = groups,
     .read = read,
     .prepare = prepare,
@@ -629,18 +627,6 @@ const struct vlm_call_kind vlm_kind_chat = {
     .end = vlm_call_send_end,
     .progress = vlm_call_send_progress,
 };
-
-void vlm_post_chat(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_chat);
-    if (call && vlm_call_read(call, groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_chat(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, groups, "ChatCompletion");
-}
 
 /* ---- the template alone ---- */
 
@@ -674,25 +660,12 @@ static bool show_prompt(struct vlm_call *call)
     return false;
 }
 
-static const struct vlm_call_kind template_kind = {
+const struct vlm_call_kind vlm_kind_template = {
     .endpoint = "/apply-template",
     .size = sizeof(struct chat),
+    .at_once = true,
     .id = "template-",
     .groups = groups,
     .read = read,
     .prepare = show_prompt,
 };
-
-void vlm_post_template(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &template_kind);
-    if (call && vlm_call_read(call, groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_template(struct vlm_buffer *out)
-{
-    struct vlm_request defaults;
-    vlm_request_init(&defaults);
-    vlm_openapi_body(out, groups, &defaults, "Answer", VLM_OPENAPI_404 | VLM_OPENAPI_503);
-}

@@ -7,7 +7,6 @@
 #include "base/vlm.h"
 #include "serve/api/endpoints.h"
 #include "serve/api/logprobs.h"
-#include "serve/api/openapi.h"
 #include "serve/api/parts.h"
 #include "serve/api/sse.h"
 
@@ -30,6 +29,9 @@ struct completion {
     const struct vlm_value *prompt, *suffix;
     bool echo, nothing;                     /* max_tokens is 0: the prompt alone */
     size_t offset[BATCH_MAX * CHOICES_MAX]; /* of logprobs, of choices */
+    /* Streams: of a prompt, whether its text was sent; of a choice, events that wait for it. */
+    bool echoed[BATCH_MAX];
+    struct vlm_buffer held[BATCH_MAX * CHOICES_MAX];
 };
 
 /* ---- the request ---- */
@@ -64,7 +66,8 @@ static const struct vlm_field fields[] = {
       .schema = "{\"type\": [\"string\", \"null\"]}",
       .help = "the answer is what stands between the prompt and this" },
     { "echo", VLM_FIELD_BOOL, offsetof(struct completion, echo), .nullable = true,
-      .help = "the text of the answer begins with the prompt" },
+      .help =
+          "the text of the answer begins with the prompt, and logprobs with those of its tokens" },
     { "logprobs", VLM_FIELD_WHOLE, offsetof(struct vlm_request, logprobs), .least = 0, .most = 20,
       .nullable = true, .help = "so many of the likeliest tokens beside each that was drawn" },
     { "best_of", VLM_FIELD_WHOLE, offsetof(struct vlm_request, best_of), .least = 1, .most = 16,
@@ -150,16 +153,19 @@ static bool read(struct vlm_call *call, struct vlm_reader *reader)
         return fail_at(reader, "best_of", "is less than 'n'");
     if (request->best_of > request->n && request->stream)
         return fail_at(reader, "best_of", "above 'n' cannot be streamed");
+    if (request->best_of > 1 && request->beams > 1)
+        return fail_at(reader, "best_of",
+                       "above 1 goes not with 'num_beams', which gives one answer");
     if (request->best_of > (int64_t)reader->limits->n)
         return fail_at(reader, "best_of", "is over the limit of this server");
     it->nothing = request->max_tokens == 0;
-    if (it->nothing && (!it->echo || request->stream || request->beams > 1))
-        return fail_at(reader, "max_tokens", "0 goes with 'echo', and not with streams and beams");
+    if (it->nothing && (!it->echo || request->beams > 1))
+        return fail_at(reader, "max_tokens", "0 goes with 'echo', and not with beams");
     if (it->nothing)
         call->request.options.max_tokens = 1;
     if (it->echo && request->truncate != VLM_TRUNCATE_NONE)
         return fail_at(reader, "truncate", "goes not with 'echo'");
-    call->scores_prompts = it->echo && request->logprobs >= 0 && !request->stream && !it->suffix;
+    call->scores_prompts = it->echo && request->logprobs >= 0 && !it->suffix;
     if (it->suffix && it->sources[0].ids)
         return fail_at(reader, "suffix", "goes with prompts of text only");
     return true;
@@ -291,13 +297,19 @@ static size_t best_of(const struct vlm_call *call, size_t from, size_t to, const
     return best;
 }
 
+/* With max_tokens 0 the token that was drawn is nobody's. */
+static void forget_drawn(const struct completion *it)
+{
+    for (size_t i = 0; it->nothing && i < it->call.n_choices; i++)
+        it->call.choices[i].generated = it->call.choices[i].image_tokens = 0;
+}
+
 static void answer(struct vlm_call *call, struct vlm_json *json)
 {
     const struct completion *it = (const struct completion *)call;
     const size_t each = call->n_choices / call->n_prompts, wanted = (size_t)call->request.n;
     size_t index = 0;
-    for (size_t i = 0; it->nothing && i < call->n_choices; i++)
-        call->choices[i].generated = call->choices[i].image_tokens = 0;
+    forget_drawn(it);
     vlm_call_write_head(call, json, "text_completion");
     vlm_json_key(json, "choices");
     vlm_json_open(json, '[');
@@ -318,6 +330,23 @@ static void answer(struct vlm_call *call, struct vlm_json *json)
 
 /* ---- streams ---- */
 
+/* Sends an event of a choice, or keeps it until the prompt in front of it has been echoed. */
+static void send_event(struct completion *it, const struct vlm_call_choice *choice,
+                       struct vlm_buffer *buffer, struct vlm_json *json)
+{
+    struct vlm_buffer *held = &it->held[choice - it->call.choices];
+    vlm_json_close(json, '}');
+    vlm_json_close(json, ']');
+    if (!it->echo || it->echoed[choice->prompt]) {
+        vlm_sse_send(&it->call, buffer, json);
+        return;
+    }
+    vlm_sse_close(buffer, json);
+    vlm_buffer_add(held, buffer->data, buffer->size);
+    held->failed = held->failed || buffer->failed;
+    vlm_buffer_release(buffer);
+}
+
 static void send_text(struct vlm_call *call, struct vlm_call_choice *choice, size_t fill,
                       const char *text, size_t n)
 {
@@ -325,44 +354,79 @@ static void send_text(struct vlm_call *call, struct vlm_call_choice *choice, siz
     struct vlm_buffer buffer;
     struct vlm_json json;
     (void)fill;
+    if (it->nothing)
+        return;
     vlm_call_open_chunk(call, &buffer, &json, choice);
     vlm_json_key(&json, "text");
     vlm_json_text(&json, text, n);
     vlm_write_logprobs(call, &json, choice, choice->told, choice->n_drawn,
                        &it->offset[choice - call->choices]);
     vlm_json_member_null(&json, "finish_reason");
-    vlm_json_close(&json, '}');
-    vlm_json_close(&json, ']');
-    vlm_sse_send(call, &buffer, &json);
+    send_event(it, choice, &buffer, &json);
 }
 
+static void send_echo(struct completion *it, size_t i)
+{
+    struct vlm_call *call = &it->call;
+    const struct vlm_call_choice *choice = &call->choices[i];
+    struct vlm_buffer text = { 0 }, buffer;
+    struct vlm_json json;
+    write_echo(it, &text, choice->prompt);
+    vlm_call_open_chunk(call, &buffer, &json, choice);
+    vlm_json_key(&json, "text");
+    vlm_json_text(&json, text.size ? (const char *)text.data : "", text.size);
+    if (call->n_scores)
+        vlm_write_echo_logprobs(call, &json, choice, 0);
+    else
+        vlm_json_member_null(&json, "logprobs");
+    vlm_json_member_null(&json, "finish_reason");
+    if (!call->n_scores)
+        it->offset[i] = vlm_utf8_count(text.size ? (const char *)text.data : "", text.size);
+    buffer.failed = buffer.failed || text.failed;
+    vlm_buffer_release(&text);
+    send_event(it, choice, &buffer, &json);
+}
+
+/* The prompt of all its choices, and what waited for it. */
+static void echo_prompt(struct completion *it, size_t prompt)
+{
+    struct vlm_call *call = &it->call;
+    it->echoed[prompt] = true;
+    for (size_t i = 0; i < call->n_choices; i++) {
+        struct vlm_buffer *held = &it->held[i];
+        if (call->choices[i].prompt != prompt)
+            continue;
+        send_echo(it, i);
+        if (held->size && !held->failed)
+            vlm_exchange_send(call->exchange, held->data, held->size);
+        vlm_buffer_release(held);
+    }
+}
+
+/* Without logprobs the prompt comes first; with them, when they are there. */
 static void begin(struct vlm_call *call)
 {
     struct completion *it = (struct completion *)call;
-    for (size_t i = 0; it->echo && i < call->n_choices; i++) {
-        struct vlm_call_choice *choice = &call->choices[i];
-        struct vlm_buffer text = { 0 }, buffer;
-        struct vlm_json json;
-        write_echo(it, &text, choice->prompt);
-        vlm_call_open_chunk(call, &buffer, &json, choice);
-        vlm_json_key(&json, "text");
-        vlm_json_text(&json, text.size ? (const char *)text.data : "", text.size);
-        vlm_json_member_null(&json, "logprobs");
-        vlm_json_member_null(&json, "finish_reason");
-        vlm_json_close(&json, '}');
-        vlm_json_close(&json, ']');
-        it->offset[i] = vlm_utf8_count(text.size ? (const char *)text.data : "", text.size);
-        vlm_buffer_release(&text);
-        vlm_sse_send(call, &buffer, &json);
-    }
+    for (size_t i = 0; it->echo && call->n_scores && i < call->n_choices; i++)
+        it->offset[i] = vlm_echo_characters(call, &call->choices[i]);
+    for (size_t i = 0; it->echo && !call->n_scores && i < call->n_prompts; i++)
+        echo_prompt(it, i);
+}
+
+static void scored(struct vlm_call *call, size_t prompt)
+{
+    struct completion *it = (struct completion *)call;
+    if (!it->echoed[prompt])
+        echo_prompt(it, prompt);
 }
 
 static void send_image(struct vlm_call *call, struct vlm_call_choice *choice,
                        struct vlm_call_image *image, const uint8_t *file, size_t n)
 {
+    struct completion *it = (struct completion *)call;
     struct vlm_buffer buffer;
     struct vlm_json json;
-    if (call->request.image_form == VLM_IMAGE_FORM_NONE)
+    if (call->request.image_form == VLM_IMAGE_FORM_NONE || it->nothing)
         return;
     vlm_call_open_chunk(call, &buffer, &json, choice);
     vlm_json_member_string(&json, "text", "");
@@ -372,9 +436,7 @@ static void send_image(struct vlm_call *call, struct vlm_call_choice *choice,
     vlm_json_close(&json, ']');
     vlm_json_member_null(&json, "logprobs");
     vlm_json_member_null(&json, "finish_reason");
-    vlm_json_close(&json, '}');
-    vlm_json_close(&json, ']');
-    vlm_sse_send(call, &buffer, &json);
+    send_event(it, choice, &buffer, &json);
 }
 
 static void finish(struct vlm_call *call, struct vlm_call_choice *choice)
@@ -384,16 +446,30 @@ static void finish(struct vlm_call *call, struct vlm_call_choice *choice)
     struct completion *it = (struct completion *)call;
     vlm_call_open_chunk(call, &buffer, &json, choice);
     vlm_json_member_string(&json, "text", "");
-    if (choice->told < choice->n_drawn)
+    if (choice->told < choice->n_drawn && !it->nothing)
         vlm_write_logprobs(call, &json, choice, choice->told, choice->n_drawn,
                            &it->offset[choice - call->choices]);
     else
         vlm_json_member_null(&json, "logprobs");
-    vlm_json_member_string(&json, "finish_reason", choice->finish);
+    vlm_json_member_string(&json, "finish_reason", it->nothing ? "length" : choice->finish);
     vlm_json_member_number(&json, "seed", choice->seed);
-    vlm_json_close(&json, '}');
-    vlm_json_close(&json, ']');
-    vlm_sse_send(call, &buffer, &json);
+    send_event(it, choice, &buffer, &json);
+}
+
+static void end(struct vlm_call *call)
+{
+    struct completion *it = (struct completion *)call;
+    for (size_t i = 0; it->echo && i < call->n_prompts; i++)
+        scored(call, i); /* the time was over before it was */
+    forget_drawn(it);
+    vlm_call_send_end(call);
+}
+
+static void release(struct vlm_call *call)
+{
+    struct completion *it = (struct completion *)call;
+    for (size_t i = 0; i < VLM_COUNTOF(it->held); i++)
+        vlm_buffer_release(&it->held[i]);
 }
 
 const struct vlm_call_kind vlm_kind_completions = {
@@ -401,26 +477,17 @@ const struct vlm_call_kind vlm_kind_completions = {
     .size = sizeof(struct completion),
     .id = "cmpl-",
     .chunk = "text_completion",
+    .schema = "Completion",
     .groups = groups,
     .read = read,
     .prepare = prepare,
     .answer = answer,
     .begin = begin,
+    .scored = scored,
     .text = send_text,
     .image = send_image,
     .finish = finish,
-    .end = vlm_call_send_end,
+    .end = end,
     .progress = vlm_call_send_progress,
+    .release = release,
 };
-
-void vlm_post_completions(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_completions);
-    if (call && vlm_call_read(call, groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_completions(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, groups, "Completion");
-}

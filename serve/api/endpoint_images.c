@@ -392,29 +392,14 @@ static void release(struct vlm_call *call)
         vlm_pictures_cancel(call->service->pictures, it->task);
 }
 
-static const struct vlm_call_kind generation_kind = {
-    .endpoint = "/v1/images/generations",
-    .size = sizeof(struct drawing),
-    .id = "img-",
-    .prepare = prepare,
-    .answer = answer,
-    .form = set_form,
-    .image = send_image,
-    .finish = finish,
-    .release = release,
-};
-
-static const struct vlm_call_kind edit_kind = {
-    .endpoint = "/v1/images/edits",
-    .size = sizeof(struct drawing),
-    .id = "img-",
-    .prepare = prepare,
-    .answer = answer,
-    .form = set_form,
-    .image = send_image,
-    .finish = finish,
-    .release = release,
-};
+#define DRAWING_KIND(path)                                                                         \
+    {                                                                                              \
+        .endpoint = path, .size = sizeof(struct drawing), .id = "img-", .prepare = prepare,        \
+        .answer = answer, .form = set_form, .image = send_image, .finish = finish,                 \
+        .release = release,                                                                        \
+    }
+static const struct vlm_call_kind generation_kind = DRAWING_KIND("/v1/images/generations");
+static const struct vlm_call_kind edit_kind = DRAWING_KIND("/v1/images/edits");
 
 void vlm_post_generations(struct vlm_service *service, struct vlm_exchange *exchange)
 {

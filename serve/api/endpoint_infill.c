@@ -10,9 +10,9 @@
  * rectangle are what they were. */
 #include "base/vlm.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "serve/api/endpoints.h"
 #include "serve/api/logprobs.h"
-#include "serve/api/openapi.h"
 #include "serve/api/parts.h"
 #include "serve/api/sse.h"
 
@@ -23,6 +23,9 @@ struct infill {
     const struct vlm_value *prefix, *suffix;
     const uint32_t *ids; /* of /completion's prompt */
     size_t n_ids;
+    const char *
+        *wanted; /* [n_wanted] members of the answer, as response_fields names them; 0: all */
+    size_t n_wanted;
     bool only_cached; /* n_predict = 0 */
     bool completion;
 };
@@ -52,6 +55,46 @@ KEEP(keep_prompt, prompt)
 KEEP_TEXT(keep_prefix, prefix)
 KEEP_TEXT(keep_suffix, suffix)
 
+enum { WANTED_MAX = 64, WANTED_SIZE_MAX = 128 };
+
+static bool read_wanted(struct vlm_reader *reader, const struct vlm_value *value, void *target)
+{
+    struct infill *it = target;
+    if (value->kind != VLM_VALUE_ARRAY)
+        return vlm_reader_wanted(reader, "an array of strings", value);
+    if (value->n > WANTED_MAX)
+        return vlm_reader_fail(reader, "'%s' has %zu names, at most %d are allowed", reader->path,
+                               value->n, WANTED_MAX);
+    it->wanted = vlm_arena_zero(reader->arena, value->n + 1, sizeof(*it->wanted));
+    if (!it->wanted)
+        return vlm_reader_fail(reader, "no memory for '%s'", reader->path);
+    for (const struct vlm_value *each = value->first; each; each = each->next) {
+        const size_t was = vlm_reader_element(reader, it->n_wanted);
+        if (each->kind != VLM_VALUE_STRING || !each->n || each->n > WANTED_SIZE_MAX ||
+            strlen(each->text) != each->n)
+            return vlm_reader_wanted(reader, "a name of 1 to 128 bytes", each);
+        it->wanted[it->n_wanted++] = each->text;
+        vlm_reader_back(reader, was);
+    }
+    return true;
+}
+
+#define WANTED_FIELD                                                                               \
+    {                                                                                              \
+        "response_fields", VLM_FIELD_OWN, 0,                                                       \
+            .read = read_wanted,                                                                   \
+            .schema = "{\"type\": \"array\", \"maxItems\": 64, \"items\": {\"type\": \"string\", " \
+                      "\"minLength\": 1, \"maxLength\": 128}}",                                    \
+            .help = "the answer has only these members, \"timings/prompt_n\" that of a member"     \
+    }
+#define PROBABILITIES_FIELD                                                                        \
+    {                                                                                              \
+        "n_probs", VLM_FIELD_WHOLE, offsetof(struct vlm_request, logprobs),                        \
+            .least = 0, .most = 20,                                                                \
+            .help = "so many of the likeliest tokens beside each that was drawn, as "              \
+                    "\"completion_probabilities\"; 0: none"                                        \
+    }
+
 #define TEXT_SCHEMA "{\"type\": \"string\"}"
 
 static const struct vlm_field infill_fields[] = {
@@ -74,8 +117,8 @@ static const struct vlm_field infill_fields[] = {
       .help = "texts in front of all" },
     { "prompt", VLM_FIELD_OWN, 0, .nullable = true, .read = keep_prompt,
       .schema = "{\"type\": [\"string\", \"null\"]}", .help = "how what is missing begins" },
-    { "n_probs", VLM_FIELD_WHOLE, offsetof(struct vlm_request, logprobs), .least = 0, .most = 20,
-      .help = "so many of the likeliest tokens beside each that was drawn" },
+    PROBABILITIES_FIELD,
+    WANTED_FIELD,
     { "special", VLM_FIELD_BOOL, offsetof(struct vlm_request, special),
       .help = "control words in texts count: <BOS>, ..." },
 };
@@ -91,8 +134,8 @@ static const struct vlm_field completion_fields[] = {
       .schema = "{\"anyOf\": [{\"type\": \"string\", \"minLength\": 1}, {\"type\": \"array\", "
                 "\"minItems\": 1, \"items\": {\"type\": \"integer\", \"minimum\": 0}}]}",
       .help = "a string, or ids" },
-    { "n_probs", VLM_FIELD_WHOLE, offsetof(struct vlm_request, logprobs), .least = 0, .most = 20,
-      .help = "so many of the likeliest tokens beside each that was drawn" },
+    PROBABILITIES_FIELD,
+    WANTED_FIELD,
     { "special", VLM_FIELD_BOOL, offsetof(struct vlm_request, special),
       .help = "control words in the prompt count" },
 };
@@ -303,6 +346,8 @@ static bool read_infill(struct vlm_call *call, struct vlm_reader *reader)
 {
     struct infill *it = (struct infill *)call;
     call->request.max_is_cap = true;
+    if (!call->request.logprobs)
+        call->request.logprobs = -1;
     it->only_cached = call->request.max_tokens == 0;
     if (it->only_cached)
         call->request.options.max_tokens = 1;
@@ -472,6 +517,23 @@ static void write_content(const struct infill *it, struct vlm_json *json,
     vlm_buffer_release(&text);
 }
 
+/* Ids, and how likely they were, of the drawn tokens [from, to), where these are wanted. */
+static void write_tokens(const struct infill *it, struct vlm_json *json,
+                         const struct vlm_call_choice *choice, size_t from, size_t to)
+{
+    if (it->call.request.return_tokens) {
+        vlm_json_key(json, "tokens");
+        vlm_json_open(json, '[');
+        for (size_t i = from; i < to; i++)
+            vlm_json_number(json, choice->drawn[i].id);
+        vlm_json_close(json, ']');
+    }
+    if (it->call.request.logprobs < 0)
+        return;
+    vlm_json_key(json, "completion_probabilities");
+    vlm_write_probabilities(&it->call, json, choice, from, to);
+}
+
 /* What llama.cpp says behind the content; masks and pictures of ours. */
 static void write_rest(const struct infill *it, struct vlm_json *json,
                        const struct vlm_call_choice *choice)
@@ -502,18 +564,75 @@ static void write_rest(const struct infill *it, struct vlm_json *json,
         write_masks(it, json, choice);
     else if (choice->n_images)
         vlm_call_write_images(call, json, choice, SIZE_MAX);
-    if (call->request.logprobs >= 0)
-        vlm_write_chat_logprobs(call, json, choice, 0, choice->n_drawn);
     vlm_call_write_usage(call, json);
     vlm_call_write_timings(call, json);
+}
+
+/* Of a stream, whose tokens have been sent, the last event: of a document all of the content, else none. */
+static void write_whole(const struct infill *it, struct vlm_json *json)
+{
+    const struct vlm_call *call = &it->call;
+    const struct vlm_call_choice *choice = &call->choices[0];
+    vlm_json_member_number(json, "index", 0);
+    if (call->request.stream && !it->document)
+        vlm_json_member_string(json, "content", "");
+    else
+        write_content(it, json, choice);
+    if (call->request.stream)
+        vlm_json_member_number(json, "created", call->created);
+    else
+        write_tokens(it, json, choice, 0, it->only_cached ? 0 : choice->n_drawn);
+    write_rest(it, json, choice);
+}
+
+/* The member of a path "timings/prompt_n"; NULL: there is none. */
+static json_object *member_at(json_object *object, const char *path)
+{
+    char name[WANTED_SIZE_MAX + 1];
+    while (object && *path) {
+        const size_t n = strcspn(path, "/");
+        snprintf(name, sizeof(name), "%.*s", (int)n, path);
+        if (!json_object_is_type(object, json_type_object) ||
+            !json_object_object_get_ex(object, name, &object))
+            return NULL;
+        path += n + (path[n] == '/');
+    }
+    return object;
+}
+
+/* As llama.cpp has response_fields: whole paths are the names of the members. */
+static void write_wanted(const struct infill *it, struct vlm_json *json)
+{
+    struct vlm_buffer all = { 0 };
+    struct vlm_json own = { .out = &all };
+    struct vlm_err err = { 0 };
+    json_object *object = NULL;
+    vlm_json_open(&own, '{');
+    write_whole(it, &own);
+    vlm_json_close(&own, '}');
+    if (all.failed || vlm_json_parse(&object, (const char *)all.data, all.size, &err) != VLM_OK)
+        json->out->failed = true;
+    for (size_t i = 0; object && i < it->n_wanted; i++) {
+        json_object *member = member_at(object, it->wanted[i]);
+        bool twice = false;
+        for (size_t k = 0; k < i; k++)
+            twice = twice || !strcmp(it->wanted[k], it->wanted[i]);
+        if (!member || twice)
+            continue;
+        vlm_json_key(json, it->wanted[i]);
+        vlm_json_value(json, member);
+    }
+    json_object_put(object);
+    vlm_buffer_release(&all);
 }
 
 static void answer(struct vlm_call *call, struct vlm_json *json)
 {
     const struct infill *it = (const struct infill *)call;
-    vlm_json_member_number(json, "index", 0);
-    write_content(it, json, &call->choices[0]);
-    write_rest(it, json, &call->choices[0]);
+    if (it->n_wanted)
+        write_wanted(it, json);
+    else
+        write_whole(it, json);
 }
 
 /* ---- streams ---- */
@@ -547,8 +666,9 @@ static void send_text(struct vlm_call *call, struct vlm_call_choice *choice, siz
     if (it->only_cached)
         return;
     open_chunk(it, &buffer, &json, fill, text, n);
-    if (call->request.logprobs >= 0)
-        vlm_write_chat_logprobs(call, &json, choice, choice->told, choice->n_drawn);
+    write_tokens(it, &json, choice, choice->told, choice->n_drawn);
+    if (call->request.timings_per_token)
+        vlm_call_write_timings(call, &json);
     vlm_sse_send(call, &buffer, &json);
 }
 
@@ -569,20 +689,12 @@ static void send_image(struct vlm_call *call, struct vlm_call_choice *choice,
     vlm_sse_send(call, &buffer, &json);
 }
 
-/* The last event has all but the content, which has been sent; of a document all of it. */
 static void end(struct vlm_call *call)
 {
-    const struct infill *it = (const struct infill *)call;
     struct vlm_buffer buffer;
     struct vlm_json json;
     vlm_sse_open(&buffer, &json, NULL);
-    vlm_json_member_number(&json, "index", 0);
-    if (it->document)
-        write_content(it, &json, &call->choices[0]);
-    else
-        vlm_json_member_string(&json, "content", "");
-    vlm_json_member_number(&json, "created", call->created);
-    write_rest(it, &json, &call->choices[0]);
+    answer(call, &json);
     vlm_call_write_warnings(call, &json);
     vlm_sse_send(call, &buffer, &json);
 }
@@ -596,27 +708,3 @@ static void end(struct vlm_call *call)
 const struct vlm_call_kind vlm_kind_infill = INFILL_KIND("/infill", infill_groups, read_infill);
 const struct vlm_call_kind vlm_kind_completion =
     INFILL_KIND("/completion", completion_groups, read_completion);
-
-void vlm_post_infill(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_infill);
-    if (call && vlm_call_read(call, infill_groups))
-        vlm_call_run(call);
-}
-
-void vlm_post_completion(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_completion);
-    if (call && vlm_call_read(call, completion_groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_infill(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, infill_groups, "Answer");
-}
-
-void vlm_describe_completion(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, completion_groups, "Answer");
-}

@@ -6,7 +6,6 @@
  * prompt's only mask (entity disambiguation, CM3 section 4.3.1), <eoss> behind each included, or else behind the prompt. */
 #include "base/vlm.h"
 #include "serve/api/endpoints.h"
-#include "serve/api/openapi.h"
 #include "serve/api/parts.h"
 #include "tokenize/sequence/run.h"
 
@@ -412,15 +411,3 @@ const struct vlm_call_kind vlm_kind_score = {
     .prepare = prepare,
     .answer = answer,
 };
-
-void vlm_post_score(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_score);
-    if (call && vlm_call_read(call, groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_score(struct vlm_buffer *out)
-{
-    vlm_openapi_model(out, groups, "Answer");
-}

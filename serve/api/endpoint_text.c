@@ -180,23 +180,9 @@ static void write_text(struct vlm_call *call, struct vlm_json *json)
 const struct vlm_call_kind vlm_kind_detokenize = {
     .endpoint = "/detokenize",
     .size = sizeof(struct detokenize),
+    .at_once = true,
     .id = "detokenize-",
     .groups = detokenize_groups,
     .prepare = replay,
     .answer = write_text,
 };
-
-void vlm_post_detokenize(struct vlm_service *service, struct vlm_exchange *exchange)
-{
-    struct vlm_call *call = vlm_call_new(service, exchange, &vlm_kind_detokenize);
-    if (call && vlm_call_read(call, detokenize_groups))
-        vlm_call_run(call);
-}
-
-void vlm_describe_detokenize(struct vlm_buffer *out)
-{
-    struct vlm_request defaults;
-    vlm_request_init(&defaults);
-    vlm_openapi_body(out, detokenize_groups, &defaults, "Answer",
-                     VLM_OPENAPI_404 | VLM_OPENAPI_503);
-}

@@ -1,13 +1,13 @@
-/* endpoints.h - what the table of service.c points to: a function for each method and path, and those that describe
- * them for /openapi.json. Each answers the exchange, now or later. */
+/* endpoints.h - what the table of service.c points to: a kind of call, or a function, for each method and path, and
+ * those that describe them for /openapi.json. Each answers the exchange, now or later. */
 #ifndef VLM_SERVE_ENDPOINTS_H
 #define VLM_SERVE_ENDPOINTS_H
 
 #include "serve/api/call.h"
 
-/* What the endpoints with tables read: for tests of bodies alone. */
-extern const struct vlm_call_kind vlm_kind_completions, vlm_kind_chat, vlm_kind_infill,
-    vlm_kind_completion, vlm_kind_score, vlm_kind_detokenize;
+/* endpoint_completions.c, endpoint_chat.c, endpoint_infill.c, endpoint_score.c, endpoint_text.c */
+extern const struct vlm_call_kind vlm_kind_completions, vlm_kind_chat, vlm_kind_template,
+    vlm_kind_infill, vlm_kind_completion, vlm_kind_score, vlm_kind_detokenize;
 
 #define VLM_ENDPOINT(name) void name(struct vlm_service *service, struct vlm_exchange *exchange)
 
@@ -26,31 +26,9 @@ void vlm_describe_metrics(struct vlm_buffer *out);
 void vlm_describe_page(struct vlm_buffer *out);
 void vlm_describe_slots(struct vlm_buffer *out);
 
-/* endpoint_completions.c */
-VLM_ENDPOINT(vlm_post_completions);
-void vlm_describe_completions(struct vlm_buffer *out);
-
-/* endpoint_chat.c */
-VLM_ENDPOINT(vlm_post_chat);
-VLM_ENDPOINT(vlm_post_template);
-void vlm_describe_chat(struct vlm_buffer *out);
-void vlm_describe_template(struct vlm_buffer *out);
-
-/* endpoint_infill.c */
-VLM_ENDPOINT(vlm_post_infill);
-VLM_ENDPOINT(vlm_post_completion);
-void vlm_describe_infill(struct vlm_buffer *out);
-void vlm_describe_completion(struct vlm_buffer *out);
-
-/* endpoint_score.c */
-VLM_ENDPOINT(vlm_post_score);
-void vlm_describe_score(struct vlm_buffer *out);
-
 /* endpoint_text.c */
 VLM_ENDPOINT(vlm_post_tokenize);
-VLM_ENDPOINT(vlm_post_detokenize);
 void vlm_describe_tokenize(struct vlm_buffer *out);
-void vlm_describe_detokenize(struct vlm_buffer *out);
 
 /* openapi.c */
 VLM_ENDPOINT(vlm_get_openapi);

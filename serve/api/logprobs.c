@@ -127,29 +127,42 @@ void vlm_write_logprobs(const struct vlm_call *call, struct vlm_json *json,
     vlm_json_close(json, '}');
 }
 
+/* Tokens that were put in front of a prompt; of ids none. */
+static size_t begin_of(const struct vlm_call *call, const struct vlm_call_choice *choice)
+{
+    const struct vlm_call_prompt *prompt = &call->prompts[choice->prompt];
+    const struct vlm_sequence *ids = &prompt->made.sequence;
+    return prompt->text && ids->n &&
+           ids->ids[0] == vlm_prompt_begin_token(call->service->choices->vocabulary,
+                                                 &call->service->folder->recipe);
+}
+
+size_t vlm_echo_characters(const struct vlm_call *call, const struct vlm_call_choice *choice)
+{
+    const struct vlm_sequence *ids = &call->prompts[choice->prompt].made.sequence;
+    size_t n = 0;
+    for (size_t i = begin_of(call, choice); i < ids->n; i++)
+        n += characters_of(call->service->choices->vocabulary, ids->ids[i]);
+    return n;
+}
+
 void vlm_write_echo_logprobs(const struct vlm_call *call, struct vlm_json *json,
                              const struct vlm_call_choice *choice, size_t n)
 {
-    const struct vlm_call_prompt *prompt = &call->prompts[choice->prompt];
     const struct vlm_call_choice *score = &call->choices[call->n_choices + choice->prompt];
-    const struct vlm_sequence *ids = &prompt->made.sequence;
-    const size_t likely = likely_of(call);
-    /* Of ids nothing was put in front. */
-    const size_t skip = prompt->text && ids->n &&
-                        ids->ids[0] == vlm_prompt_begin_token(call->service->choices->vocabulary,
-                                                              &call->service->folder->recipe);
+    const struct vlm_sequence *ids = &call->prompts[choice->prompt].made.sequence;
+    const size_t likely = likely_of(call), skip = begin_of(call, choice);
     const size_t of_prompt = ids->n - skip, all = of_prompt + n;
     struct vlm_call_choice both = { .n_drawn = all };
     size_t offset = 0;
     both.drawn = calloc(all + 1, sizeof(*both.drawn));
     both.likely = calloc(all * likely + 1, sizeof(*both.likely));
-    if (!both.drawn || !both.likely || !score->losses) {
-        json->out->failed = true; /* the answer is given up for want of memory, or of scores */
-        n = 0;
+    if (!both.drawn || !both.likely) {
+        json->out->failed = true; /* the answer is given up for want of memory */
     } else {
         for (size_t i = 0; i < of_prompt; i++) {
-            const size_t at = skip + i;
-            both.drawn[i] = (struct vlm_drawn){ .id = ids->ids[at],
+            const size_t at = score->losses ? skip + i : 0;
+            both.drawn[i] = (struct vlm_drawn){ .id = ids->ids[skip + i],
                                                 .logprob = at ? -score->losses[at - 1] : NAN };
             if (at && likely)
                 memcpy(both.likely + i * likely, score->likely + (at - 1) * likely,
@@ -183,18 +196,11 @@ static void write_entry(struct vlm_json *json, const struct vlm_vocabulary *voca
     vlm_buffer_release(&token);
 }
 
-void vlm_write_chat_logprobs(const struct vlm_call *call, struct vlm_json *json,
+void vlm_write_probabilities(const struct vlm_call *call, struct vlm_json *json,
                              const struct vlm_call_choice *choice, size_t from, size_t to)
 {
     const struct vlm_vocabulary *vocabulary = call->service->choices->vocabulary;
     const size_t likely = likely_of(call);
-    if (call->request.logprobs < 0) {
-        vlm_json_member_null(json, "logprobs");
-        return;
-    }
-    vlm_json_key(json, "logprobs");
-    vlm_json_open(json, '{');
-    vlm_json_key(json, "content");
     vlm_json_open(json, '[');
     for (size_t i = from; i < to; i++) {
         vlm_json_open(json, '{');
@@ -211,5 +217,18 @@ void vlm_write_chat_logprobs(const struct vlm_call *call, struct vlm_json *json,
         vlm_json_close(json, '}');
     }
     vlm_json_close(json, ']');
+}
+
+void vlm_write_chat_logprobs(const struct vlm_call *call, struct vlm_json *json,
+                             const struct vlm_call_choice *choice, size_t from, size_t to)
+{
+    if (call->request.logprobs < 0) {
+        vlm_json_member_null(json, "logprobs");
+        return;
+    }
+    vlm_json_key(json, "logprobs");
+    vlm_json_open(json, '{');
+    vlm_json_key(json, "content");
+    vlm_write_probabilities(call, json, choice, from, to);
     vlm_json_close(json, '}');
 }

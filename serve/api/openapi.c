@@ -111,14 +111,19 @@ static void write_body(struct vlm_json *json, const struct vlm_field_group *cons
     vlm_json_close(json, '}');
 }
 
-void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
-                       const char *answer)
+void vlm_openapi_kind(struct vlm_buffer *out, const struct vlm_call_kind *kind)
 {
     struct vlm_json json = { .out = out };
-    struct vlm_request defaults;
-    vlm_request_init(&defaults);
-    write_body(&json, groups, &defaults);
-    write_responses(&json, "application/json", answer, true, VLM_OPENAPI_404 | VLM_OPENAPI_503);
+    struct vlm_call *defaults = calloc(1, kind->size); /* fields lie anywhere in it */
+    if (!defaults) {
+        out->failed = true;
+        return;
+    }
+    vlm_request_init(&defaults->request);
+    write_body(&json, kind->groups, defaults);
+    write_responses(&json, "application/json", kind->schema ? kind->schema : "Answer",
+                    !kind->at_once, VLM_OPENAPI_404 | VLM_OPENAPI_503);
+    free(defaults);
 }
 
 void vlm_openapi_body(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
@@ -195,7 +200,9 @@ static void write_operation(struct vlm_json *json, const struct vlm_endpoint *en
     vlm_json_open(json, '{');
     vlm_json_member_string(json, "summary", endpoint->summary);
     write_parameter(json, endpoint->path);
-    if (endpoint->describe)
+    if (endpoint->kind)
+        vlm_openapi_kind(&own, endpoint->kind);
+    else if (endpoint->describe)
         endpoint->describe(&own);
     else
         vlm_openapi_responses(&own, "application/json", "Answer",

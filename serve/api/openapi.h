@@ -2,7 +2,7 @@
 #ifndef VLM_SERVE_OPENAPI_H
 #define VLM_SERVE_OPENAPI_H
 
-#include "serve/api/request.h"
+#include "serve/api/call.h"
 
 /* Statuses that an endpoint answers with, beside those that all have (the gate's). */
 enum vlm_openapi_status {
@@ -10,12 +10,12 @@ enum vlm_openapi_status {
     VLM_OPENAPI_503 = 2,
 };
 
-/* "requestBody": {...}, "responses": {...} of an endpoint with a JSON body by tables, whose answer is the named schema of
- * the components (NULL: any object), and which makes the model work: it may be streamed. */
-void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
-                       const char *answer);
+/* "requestBody": {...}, "responses": {...} of the endpoint of a kind: a JSON body by kind->groups, kind->schema, and a
+ * stream unless kind->at_once. */
+void vlm_openapi_kind(struct vlm_buffer *out, const struct vlm_call_kind *kind);
 
-/* The same of one that answers at once. request: its defaults, NULL: none. groups NULL: no body. */
+/* The same of an endpoint without a kind, whose answer is the named schema of the components. request: its defaults,
+ * NULL: none. groups NULL: no body. */
 void vlm_openapi_body(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
                       const void *request, const char *answer, unsigned statuses);
 

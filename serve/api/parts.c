@@ -3,6 +3,7 @@
 #include "serve/api/parts.h"
 
 #include "models/generate/grammar.h"
+#include "serve/api/call_internal.h"
 
 bool vlm_recipe_is_markup(const struct vlm_recipe *recipe)
 {
@@ -336,6 +337,9 @@ bool vlm_parts_bare(struct vlm_call *call, struct vlm_call_prompt *prompt, const
     struct vlm_err err = { 0 };
     if (call->request.options.guidance == 1)
         return true;
+    vlm_prompt_drop_start(&prompt->made, &service->folder->vocabulary);
+    if (!vlm_call_truncate(call, prompt))
+        return false;
     int rc = vlm_prompt_bare(&prompt->negative, service->sequencer, &service->folder->vocabulary,
                              &service->folder->recipe, &prompt->made, alt, &err);
     if (rc != VLM_OK)

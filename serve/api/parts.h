@@ -46,8 +46,8 @@ struct vlm_prompt_part *vlm_parts_add(struct vlm_parts *parts, struct vlm_call *
 bool vlm_parts_make(const struct vlm_parts *parts, struct vlm_call *call, struct vlm_prompt *prompt,
                     unsigned flags, const char *param);
 
-/* With guidance: what it leads away from is the prompt's page without its words (vlm_prompt_bare()). False: answered, the
- * call is gone. */
+/* With guidance: what it leads away from is the prompt's page without its words (vlm_prompt_bare()), after "truncate" has
+ * had its way with the prompt. False: answered, the call is gone. */
 bool vlm_parts_bare(struct vlm_call *call, struct vlm_call_prompt *prompt, const char *alt);
 
 /* An array of ids: every one must be of the vocabulary; NULL: a problem. In the call's arena. */

@@ -303,9 +303,11 @@ static const struct vlm_field llama_fields[] = {
       .help = WITHOUT },
     { "dry_penalty_last_n", VLM_FIELD_WHOLE, NOWHERE, .least = -1, .most = INT32_MAX,
       .help = WITHOUT },
-    { "timings_per_token", VLM_FIELD_BOOL, NOWHERE, .help = WITHOUT },
+    { "timings_per_token", VLM_FIELD_BOOL, AT(timings_per_token),
+      .help = "every event of a stream has the timings so far" },
     { "post_sampling_probs", VLM_FIELD_BOOL, NOWHERE, .help = WITHOUT },
-    { "return_tokens", VLM_FIELD_BOOL, NOWHERE, .help = WITHOUT },
+    { "return_tokens", VLM_FIELD_BOOL, AT(return_tokens),
+      .help = "the ids of the answer, ends apart, as \"tokens\"" },
     { "seed", VLM_FIELD_WHOLE, AT(seed), .least = -1, .most = 0x1p63, .nullable = true,
       .help = "the same seed and request give the same answer; null or -1: drawn by lot, and "
               "returned" },

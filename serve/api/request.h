@@ -25,8 +25,9 @@ struct vlm_request {
     const char *model; /* NULL: the one there is */
     bool strict, special;
     bool stream, include_usage, return_progress;
-    int64_t ping_seconds;           /* -1: the server's */
-    double deadline_ms, predict_ms; /* 0: none */
+    bool return_tokens, timings_per_token; /* of llama.cpp */
+    int64_t ping_seconds;                  /* -1: the server's */
+    double deadline_ms, predict_ms;        /* 0: none */
     /* seed, words, bias and likely are set by what is below and by struct vlm_call */
     struct vlm_generate_options options;
     int64_t seed;       /* -1: drawn by lot */

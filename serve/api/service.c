@@ -62,22 +62,22 @@ static const struct vlm_endpoint table[] = {
     { VLM_HTTP_GET, "/", vlm_get_page, .summary = "The web page", .describe = vlm_describe_page },
     { VLM_HTTP_GET, "/v1/models", vlm_get_models, .summary = "The model" },
     { VLM_HTTP_GET, "/v1/models/{id}", vlm_get_model, .summary = "The model" },
-    { VLM_HTTP_POST, "/v1/completions", vlm_post_completions, true,
-      .summary = "Text and images behind a prompt", .describe = vlm_describe_completions },
-    { VLM_HTTP_POST, "/v1/chat/completions", vlm_post_chat, true,
-      .summary = "The next message of a conversation", .describe = vlm_describe_chat },
-    { VLM_HTTP_POST, "/apply-template", vlm_post_template, true,
-      .summary = "The prompt of a conversation", .describe = vlm_describe_template },
-    { VLM_HTTP_POST, "/completion", vlm_post_completion, true,
-      .summary = "The same in llama.cpp's form", .describe = vlm_describe_completion },
-    { VLM_HTTP_POST, "/infill", vlm_post_infill, true,
-      .summary = "What is missing in a text or a document", .describe = vlm_describe_infill },
-    { VLM_HTTP_POST, "/score", vlm_post_score, true, .summary = "How likely a text is",
-      .describe = vlm_describe_score },
+    { VLM_HTTP_POST, "/v1/completions", .kind = &vlm_kind_completions, .works = true,
+      .summary = "Text and images behind a prompt" },
+    { VLM_HTTP_POST, "/v1/chat/completions", .kind = &vlm_kind_chat, .works = true,
+      .summary = "The next message of a conversation" },
+    { VLM_HTTP_POST, "/apply-template", .kind = &vlm_kind_template, .works = true,
+      .summary = "The prompt of a conversation" },
+    { VLM_HTTP_POST, "/completion", .kind = &vlm_kind_completion, .works = true,
+      .summary = "The same in llama.cpp's form" },
+    { VLM_HTTP_POST, "/infill", .kind = &vlm_kind_infill, .works = true,
+      .summary = "What is missing in a text or a document" },
+    { VLM_HTTP_POST, "/score", .kind = &vlm_kind_score, .works = true,
+      .summary = "How likely a text is" },
     { VLM_HTTP_POST, "/tokenize", vlm_post_tokenize, .summary = "Text as ids",
       .describe = vlm_describe_tokenize },
-    { VLM_HTTP_POST, "/detokenize", vlm_post_detokenize, .summary = "Ids as text and pictures",
-      .describe = vlm_describe_detokenize },
+    { VLM_HTTP_POST, "/detokenize", .kind = &vlm_kind_detokenize,
+      .summary = "Ids as text and pictures" },
     { VLM_HTTP_GET, "/openapi.json", vlm_get_openapi, .summary = "This" },
     { VLM_HTTP_POST, "/v1/images/generations", vlm_post_generations, true,
       .summary = "Pictures for words", .describe = vlm_describe_generations },
@@ -171,6 +171,8 @@ void vlm_service_handle(void *context, struct vlm_exchange *exchange)
             continue;
         if (table[i].works && service->draining)
             vlm_service_error(service, exchange, 503, NULL, "the server is stopping");
+        else if (table[i].kind)
+            vlm_call_handle(service, exchange, table[i].kind);
         else
             table[i].handle(service, exchange);
         return;

@@ -59,12 +59,15 @@ void vlm_service_count(struct vlm_service *service, const char *path, int status
 
 /* ---- the table ---- */
 
+struct vlm_call_kind;
+
 struct vlm_endpoint {
     enum vlm_http_method method;
     const char *path; /* "/v1/images/blobs/{sha256}": the last part may be anything */
     void (*handle)(struct vlm_service *service, struct vlm_exchange *exchange);
-    bool works;          /* makes the model work: refused while draining */
-    const char *summary; /* for /openapi.json */
+    bool works;                       /* makes the model work: refused while draining */
+    const struct vlm_call_kind *kind; /* instead of handle and describe */
+    const char *summary;              /* for /openapi.json */
     /* Appends the JSON of the OpenAPI operation's "requestBody" and "responses"; NULL: neither. */
     void (*describe)(struct vlm_buffer *out);
 };

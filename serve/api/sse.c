@@ -14,10 +14,15 @@ void vlm_sse_open(struct vlm_buffer *buffer, struct vlm_json *json, const char *
     vlm_json_open(json, '{');
 }
 
-void vlm_sse_send(struct vlm_call *call, struct vlm_buffer *buffer, struct vlm_json *json)
+void vlm_sse_close(struct vlm_buffer *buffer, struct vlm_json *json)
 {
     vlm_json_close(json, '}');
     vlm_buffer_text(buffer, "\n\n");
+}
+
+void vlm_sse_send(struct vlm_call *call, struct vlm_buffer *buffer, struct vlm_json *json)
+{
+    vlm_sse_close(buffer, json);
     if (!buffer->failed)
         vlm_exchange_send(call->exchange, buffer->data, buffer->size);
     vlm_buffer_release(buffer);

@@ -12,7 +12,9 @@
 
 /* buffer is zeroed; event: its name, NULL: none. */
 void vlm_sse_open(struct vlm_buffer *buffer, struct vlm_json *json, const char *event);
-/* Closes the object, sends the event, releases the buffer. */
+/* Closes the object; the event is complete. */
+void vlm_sse_close(struct vlm_buffer *buffer, struct vlm_json *json);
+/* The same, sends the event, releases the buffer. */
 void vlm_sse_send(struct vlm_call *call, struct vlm_buffer *buffer, struct vlm_json *json);
 /* "data: [DONE]". */
 void vlm_sse_done(struct vlm_call *call);

@@ -1,6 +1,8 @@
 /* truncate.c - "truncate": a prompt that is too long loses tokens, at its beginning or in its middle, when the request
  * asks for that. Tokens are taken away between two places outside of tags, so that no picture is cut, and no masks are
- * among them; the answer says how many. */
+ * among them; the answer says how many.
+ *
+ * Of guidance the page without words is made of the prompt that is left; a prompt of its own is cut as the other is. */
 #include "base/vlm.h"
 
 #include "models/generate/grammar.h"
@@ -48,6 +50,14 @@ static size_t cut(const struct vlm_call *call, struct vlm_sequence *ids, size_t 
     return i - begin;
 }
 
+/* The prompt, or that of guidance, so that `room` tokens are left at most, when that can be. */
+static void fit(struct vlm_call *call, struct vlm_sequence *ids, size_t room)
+{
+    const size_t from = call->request.truncate == VLM_TRUNCATE_LEFT ? 1 : room / 2;
+    if (ids->n > room)
+        call->truncated += cut(call, ids, ids->n - room, from);
+}
+
 bool vlm_call_truncate(struct vlm_call *call, struct vlm_call_prompt *prompt)
 {
     const size_t length = call->service->choices->image_length, context = call->service->context;
@@ -56,15 +66,14 @@ bool vlm_call_truncate(struct vlm_call *call, struct vlm_call_prompt *prompt)
                               ? (size_t)call->request.max_tokens
                               : 1;
     if (call->request.truncate == VLM_TRUNCATE_NONE || prompt->score_from || wanted >= context ||
-        rows <= context - wanted)
+        VLM_MAX(rows, prompt->negative.sequence.n) <= context - wanted)
         return true;
-    if (prompt->made.n_images || prompt->negative.sequence.n) {
+    if (prompt->made.n_images) {
         vlm_call_fail(call, 400, "truncate",
-                      "prompts of models that see images as a whole, and of guidance, are not cut");
+                      "prompts of models that see images as a whole are not cut");
         return false;
     }
-    const size_t room = context - wanted;
-    const size_t from = call->request.truncate == VLM_TRUNCATE_LEFT ? 1 : room / 2;
-    call->truncated += cut(call, &prompt->made.sequence, rows - room, from);
+    fit(call, &prompt->made.sequence, context - wanted);
+    fit(call, &prompt->negative.sequence, context - wanted);
     return true;
 }

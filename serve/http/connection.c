@@ -32,6 +32,8 @@ enum {
     LOOK_MS = 5, /* from a probe to its answer, on the same machine or network */
 };
 
+#define SLOW_SECONDS 1.0 /* of a body that may have to make room for others */
+
 static const char status_start[] = "HTTP/1.1 ";
 
 static void set_timer(struct event *timer, double seconds)
@@ -138,6 +140,8 @@ static void refuse(struct vlm_connection *connection, int status, const char *wh
 {
     struct vlm_exchange *exchange = connection->exchange;
     exchange->close = true;
+    vlm_body_release(&exchange->body);
+    count_body(connection, 0);
     enter(connection, VLM_CONNECTION_ANSWER, 0);
     if (status == 405)
         vlm_exchange_header(exchange, "Allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS");
@@ -229,11 +233,25 @@ static void take_head(struct vlm_connection *connection)
         hand_over(connection);
         return;
     }
+    connection->body_seen = 0;
     enter(connection, VLM_CONNECTION_BODY, http->options.body_seconds);
     if (head->expects_continue && !evbuffer_get_length(input_of(connection))) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         vlm_connection_write(connection, go_on, sizeof(go_on) - 1);
     }
+}
+
+/* Whose body has to go when there is no memory for all: the one that has been coming for longest, so that clients who
+ * hold back the ends of theirs do not shut out the others; this one when all are as new. */
+static struct vlm_connection *slowest_body(struct vlm_connection *connection)
+{
+    struct vlm_connection *found = connection;
+    const double now = vlm_now();
+    for (struct vlm_connection *c = connection->http->first; c; c = c->next)
+        if (c->state == VLM_CONNECTION_BODY && now - c->since >= SLOW_SECONDS &&
+            c->since < found->since)
+            found = c;
+    return found;
 }
 
 /* Feeds the first stretch of the input to the parser of the state. */
@@ -261,7 +279,7 @@ static void read_some(struct vlm_connection *connection)
     else if (result == VLM_HEAD_DONE)
         hand_over(connection);
     else if (!in_head && http->body_bytes > http->body_bytes_max)
-        refuse(connection, 503, "there is no memory for the body now");
+        refuse(slowest_body(connection), 503, "there is no memory for the body now");
 }
 
 /* Goes on as far as the input reaches. The connection may be gone afterwards. */
@@ -467,15 +485,17 @@ static void check_stall(struct vlm_connection *connection)
     set_timer(connection->timer, seconds);
 }
 
+/* A body has body_seconds, and again as long as often as it brought RATE_MIN in that time. */
 static void check_body(struct vlm_connection *connection)
 {
-    const double allowed = connection->http->options.body_seconds +
-                           (double)connection->exchange->body.bytes.size / RATE_MIN;
-    const double left = connection->since + allowed - vlm_now();
-    if (left > 0)
-        set_timer(connection->timer, left);
-    else
+    const double seconds = connection->http->options.body_seconds;
+    const size_t size = connection->exchange->body.bytes.size;
+    if ((double)(size - connection->body_seen) < seconds * RATE_MIN) {
         refuse(connection, 408, "the body did not come in time");
+        return;
+    }
+    connection->body_seen = size;
+    set_timer(connection->timer, seconds);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *argument)

@@ -26,9 +26,11 @@ struct vlm_http_server {
     struct evconnlistener *listener; /* NULL: draining */
     struct event *resume;            /* listening again after there were no descriptors */
     uint8_t (*key_hashes)[VLM_SHA256_SIZE];
+    size_t n_keys;
     struct vlm_connection *first;
     size_t n_connections; /* without the refused ones */
     size_t n_refused;     /* beyond connections_max, to be told so */
+    size_t n_accepted;    /* ever */
     size_t n_exchanges;   /* from the call of handle until the answer is with the kernel */
     size_t body_bytes, body_bytes_max; /* memory of bodies of all connections */
     uint64_t id_seed, id_count;
@@ -67,6 +69,7 @@ struct vlm_connection {
     bool broken;       /* writing failed */
     bool emptied;      /* all output left since the timer of the stall was set */
     double since;      /* when the state began */
+    size_t body_seen;  /* bytes of the body that were there when its time was looked at */
     uint64_t drained;  /* bytes that left */
     uint64_t stall_at; /* drained when the timer of the stall was set */
     unsigned probed;   /* bytes of the status line that were sent as probes */
@@ -105,7 +108,6 @@ void vlm_connection_answered(struct vlm_connection *connection);
 
 /* Host, Origin, API key: false when it has answered. Also answers preflights and OPTIONS *. */
 bool vlm_gate_open(struct vlm_exchange *exchange);
-VLM_MUST_CHECK int vlm_gate_new(struct vlm_http_server *http, struct vlm_err *err);
 
 bool vlm_address_is_loopback(const struct vlm_address *address);
 bool vlm_address_is_local(const struct vlm_address *address); /* of a UNIX socket */

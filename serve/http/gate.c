@@ -8,19 +8,22 @@
 
 #include <arpa/inet.h>
 
-int vlm_gate_new(struct vlm_http_server *http, struct vlm_err *err)
+int vlm_http_server_set_keys(struct vlm_http_server *http, const char *const *keys, size_t n,
+                             struct vlm_err *err)
 {
-    const struct vlm_http_options *options = &http->options;
-    if (!options->n_keys)
-        return VLM_OK;
-    http->key_hashes = calloc(options->n_keys, sizeof(*http->key_hashes));
-    if (!http->key_hashes)
-        return vlm_fail(err, VLM_ENOMEM, "no memory for %zu API keys", options->n_keys);
-    for (size_t i = 0; i < options->n_keys; i++) {
-        if (!options->keys[i][0])
+    uint8_t(*hashes)[VLM_SHA256_SIZE] = n ? calloc(n, sizeof(*hashes)) : NULL;
+    if (n && !hashes)
+        return vlm_fail(err, VLM_ENOMEM, "no memory for %zu API keys", n);
+    for (size_t i = 0; i < n; i++) {
+        if (!keys[i][0]) {
+            free(hashes);
             return vlm_fail(err, VLM_EUSAGE, "API key %zu is empty", i + 1);
-        vlm_sha256(http->key_hashes[i], options->keys[i], strlen(options->keys[i]));
+        }
+        vlm_sha256(hashes[i], keys[i], strlen(keys[i]));
     }
+    free(http->key_hashes);
+    http->key_hashes = hashes;
+    http->n_keys = n;
     return VLM_OK;
 }
 
@@ -102,7 +105,7 @@ static bool key_is_known(const struct vlm_exchange *exchange)
     value += 7;
     value += strspn(value, " ");
     vlm_sha256(hash, value, strlen(value));
-    for (size_t i = 0; i < http->options.n_keys; i++) {
+    for (size_t i = 0; i < http->n_keys; i++) {
         unsigned differ = 0;
         for (size_t k = 0; k < sizeof(hash); k++)
             differ |= (unsigned)(hash[k] ^ http->key_hashes[i][k]);
@@ -154,7 +157,7 @@ bool vlm_gate_open(struct vlm_exchange *exchange)
         answer_options(exchange);
         return false;
     }
-    if (http->options.n_keys && !key_is_known(exchange) && !path_is_open(exchange)) {
+    if (http->n_keys && !key_is_known(exchange) && !path_is_open(exchange)) {
         vlm_exchange_header(exchange, "WWW-Authenticate", "Bearer");
         vlm_exchange_error(exchange, 401, NULL, "a valid API key is needed");
         return false;

@@ -75,6 +75,10 @@ struct vlm_http_options {
  * loopback without keys; VLM_EFAIL: cannot listen, with why. */
 VLM_MUST_CHECK int vlm_http_server_new(struct vlm_http_server **out, struct event_base *base,
                                        const struct vlm_http_options *options, struct vlm_err *err);
+/* Other keys from now on, copied; requests under way go on. None: all may, which is the caller's to judge. After an error
+ * the old ones hold. VLM_EUSAGE: an empty key; VLM_ENOMEM. */
+VLM_MUST_CHECK int vlm_http_server_set_keys(struct vlm_http_server *http, const char *const *keys,
+                                            size_t n, struct vlm_err *err);
 uint16_t vlm_http_server_port(const struct vlm_http_server *http);
 /* Drain: the listener closes; idle connections too, others after their answer. */
 void vlm_http_server_stop_listening(struct vlm_http_server *http);

@@ -2,7 +2,8 @@
  *
  * A socket file that nobody listens on is a rest of a process that was killed and is replaced; any other file of that
  * name stays and is an error. Over the limit of connections the one that has been idle for longest, or has
- * sent half a head, makes room; without one the new client is told 503. Without descriptors listening pauses, so that the loop does not spin on a full backlog. */
+ * sent half a request, makes room; without one the new client is told 503. Without descriptors listening pauses, so that the loop does not spin on a full backlog. It also
+ * lets the rest of the loop have its turn behind a few clients: libevent would go on as long as new ones come. */
 #include "base/vlm.h"
 #include "serve/http/connection_internal.h"
 
@@ -20,12 +21,14 @@
 
 #define QUIET_SECONDS 0.25
 #define HALF_SECONDS  1.0
+#define BODY_SECONDS  10.0
 
 enum {
     BACKLOG = 1024,
     REFUSED_MAX = 64, /* clients over the limit that are told so; more are closed without a word */
     RESUME_MS = 100,
-    BODIES_MAX = 8, /* times body_max: memory of all bodies together */
+    BODIES_MAX = 8,   /* times body_max: memory of all bodies together */
+    ACCEPTS_MAX = 32, /* clients that are taken before those who are there have their turn */
 };
 
 /* ---- addresses ---- */
@@ -75,14 +78,15 @@ void vlm_address_text(const struct vlm_address *address, char out[64])
 
 /* ---- connections ---- */
 
-/* The connection that can best be spared: of those between requests, without a request for QUIET_SECONDS, or with
- * half a head for HALF_SECONDS, the one that is so for longest. NULL: all have a request. */
+/* The connection that can best be spared: of those between requests, without a request for QUIET_SECONDS, with half a
+ * head for HALF_SECONDS or half a body for BODY_SECONDS, the one that is so for longest. NULL: all have a request. */
 static struct vlm_connection *most_idle(const struct vlm_http_server *http)
 {
     const double now = vlm_now();
     struct vlm_connection *found = NULL;
     for (struct vlm_connection *c = http->first; c; c = c->next) {
         const double spared = c->state == VLM_CONNECTION_HEAD   ? HALF_SECONDS
+                              : c->state == VLM_CONNECTION_BODY ? BODY_SECONDS
                               : c->state != VLM_CONNECTION_IDLE ? HUGE_VAL
                               : c->answered                     ? 0
                                                                 : QUIET_SECONDS;
@@ -107,7 +111,11 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     struct sockaddr_storage own = { 0 };
     socklen_t own_n = sizeof(own);
     int over = 0;
-    (void)listener, (void)name_n;
+    (void)name_n;
+    if (++http->n_accepted % ACCEPTS_MAX == 0) {
+        evconnlistener_disable(listener);
+        event_active(http->resume, EV_TIMEOUT, 0);
+    }
     const struct vlm_address remote = address_of(name);
     getsockname(fd, (struct sockaddr *)&own, &own_n);
     const struct vlm_address local = address_of((const struct sockaddr *)&own);
@@ -297,7 +305,7 @@ int vlm_http_server_new(struct vlm_http_server **out, struct event_base *base,
     http->body_bytes_max = BODIES_MAX * options->body_max;
     if (getrandom(&http->id_seed, sizeof(http->id_seed), 0) != sizeof(http->id_seed))
         http->id_seed = (uint64_t)getpid();
-    int rc = vlm_gate_new(http, err);
+    int rc = vlm_http_server_set_keys(http, options->keys, options->n_keys, err);
     if (!rc)
         rc = start_listening(http, err);
     if (rc) {

@@ -47,7 +47,7 @@ static int take(struct vlm_serve_list *list, int *argc, char **argv, const char 
 
 /* ---- keys ---- */
 
-static int add_key(struct vlm_serve_options *options, const char *key, const char *from,
+static int add_key(struct vlm_serve_list *keys, const char *key, const char *from,
                    struct vlm_err *err)
 {
     const size_t n = strlen(key);
@@ -58,7 +58,7 @@ static int add_key(struct vlm_serve_options *options, const char *key, const cha
     if (n > KEY_MAX)
         return vlm_fail(err, VLM_EUSAGE, "%s: a key of %zu bytes, at most %d may be", from, n,
                         KEY_MAX);
-    return list_add(&options->keys, "api-key", key, err);
+    return list_add(keys, "api-key", key, err);
 }
 
 static int check_private(const char *path, struct vlm_err *err)
@@ -74,24 +74,34 @@ static int check_private(const char *path, struct vlm_err *err)
 }
 
 /* A key a line; empty lines and those with # in front are left out. */
-static int read_keys(struct vlm_serve_options *options, struct vlm_err *err)
+static int read_keys(struct vlm_serve_list *keys, struct vlm_buffer *text, const char *path,
+                     struct vlm_err *err)
 {
-    const char *path = options->key_file;
     int rc = check_private(path, err);
     if (rc == VLM_OK)
-        rc = vlm_file_read(&options->key_text, path, KEY_FILE_MAX, err);
-    vlm_buffer_byte(&options->key_text, 0);
-    if (rc == VLM_OK && options->key_text.failed)
+        rc = vlm_file_read(text, path, KEY_FILE_MAX, err);
+    if (rc == VLM_OK && text->size && memchr(text->data, 0, text->size)) /* it would cut a key */
+        rc = vlm_fail(err, VLM_EUSAGE, "%s: a key with a character that no header can hold", path);
+    vlm_buffer_byte(text, 0);
+    if (rc == VLM_OK && text->failed)
         rc = vlm_fail(err, VLM_ENOMEM, "no memory for the keys of '%s'", path);
-    char *rest = rc == VLM_OK ? (char *)options->key_text.data : NULL, *line;
+    char *rest = rc == VLM_OK ? (char *)text->data : NULL, *line;
     while (rc == VLM_OK && (line = strsep(&rest, "\n"))) {
         line[strcspn(line, "\r")] = 0;
         if (*line && *line != '#')
-            rc = add_key(options, line, path, err);
+            rc = add_key(keys, line, path, err);
     }
-    if (rc == VLM_OK && !options->keys.n)
+    if (rc == VLM_OK && !keys->n)
         rc = vlm_fail(err, VLM_EUSAGE, "'%s' has no key", path);
     return rc;
+}
+
+int vlm_serve_options_keys(const struct vlm_serve_options *options, struct vlm_serve_list *keys,
+                           struct vlm_buffer *text, struct vlm_err *err)
+{
+    *keys = options->keys;
+    keys->n = options->n_given_keys;
+    return options->key_file ? read_keys(keys, text, options->key_file, err) : VLM_OK;
 }
 
 /* Who lists processes shall not see it. The copy is in key_copy. */
@@ -122,7 +132,7 @@ static int take_lists(struct vlm_serve_options *options, int *argc, char **argv,
     struct vlm_serve_list keys = { .n = 0 };
     int rc = take(&keys, argc, argv, "api-key", err);
     for (size_t i = 0; rc == VLM_OK && i < keys.n; i++)
-        rc = add_key(options, keys.item[i], "option '--api-key'", err);
+        rc = add_key(&options->keys, keys.item[i], "option '--api-key'", err);
     if (rc == VLM_OK)
         rc = hide_keys(options, err);
     if (rc == VLM_OK)
@@ -141,15 +151,16 @@ static int finish(struct vlm_serve_options *options, struct vlm_err *err)
     if (!options->model)
         rc = vlm_fail(err, VLM_EUSAGE, "no model given: use -m MODEL");
     if (rc == VLM_OK && options->key && !options->keys.n)
-        rc = add_key(options, options->key, "the key", err);
+        rc = add_key(&options->keys, options->key, "the key", err);
     if (rc == VLM_OK && options->allow_host && !options->hosts.n)
         rc = list_add(&options->hosts, "allow-host", options->allow_host, err);
     if (rc == VLM_OK && options->allow_origin && !options->origins.n)
         rc = list_add(&options->origins, "allow-origin", options->allow_origin, err);
     if (rc == VLM_OK && options->shards && !options->sets.n)
         rc = list_add(&options->sets, "shards", options->shards, err);
+    options->n_given_keys = options->keys.n;
     if (rc == VLM_OK && options->key_file)
-        rc = read_keys(options, err);
+        rc = read_keys(&options->keys, &options->key_text, options->key_file, err);
     if (rc == VLM_OK && options->access_log && !options->access_log[0])
         rc = vlm_fail(err, VLM_EUSAGE, "option '--access-log': an empty name");
     return rc;

@@ -27,12 +27,18 @@ struct vlm_serve_options {
     /* Sentences for whoever runs the server, on the loop's thread; NULL: nobody hears them. */
     void (*warn)(void *context, const char *sentence);
     struct vlm_buffer key_text, key_copy; /* of the file; of the command line */
+    size_t n_given_keys;                  /* the first ones, which are not of the file */
 };
 
 /* Reads the command line (argv is changed: keys are blanked in it), the environment and INI files; checks all that can be
  * checked without the model. The results of vlm_options_parse(). */
 VLM_MUST_CHECK int vlm_serve_options_parse(struct vlm_serve_options *options, int argc, char **argv,
                                            struct vlm_err *err);
+/* The keys as they are now, the file read again; they are in the options and in text, which is zeroed and the caller's to
+ * release. The errors are those of vlm_serve_options_parse(). */
+VLM_MUST_CHECK int vlm_serve_options_keys(const struct vlm_serve_options *options,
+                                          struct vlm_serve_list *keys, struct vlm_buffer *text,
+                                          struct vlm_err *err);
 void vlm_serve_options_release(struct vlm_serve_options *options);
 
 #endif

@@ -261,18 +261,46 @@ static int open_log(struct vlm_server *server, struct vlm_err *err)
     return VLM_OK;
 }
 
-void vlm_server_reopen_log(struct vlm_server *server)
+/* ---- once more ---- */
+
+static int reopen_log(struct vlm_server *server, struct vlm_err *err)
 {
     const char *path = server->options->access_log;
     if (!server->access_log || !strcmp(path, "-"))
-        return;
+        return VLM_OK;
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
     if (fd < 0)
-        return;
+        return vlm_fail_errno(err, errno, "cannot open the access log '%s' again", path);
     fflush(server->access_log);
     dup3(fd, fileno(server->access_log), O_CLOEXEC);
     close(fd);
+    return VLM_OK;
 }
+
+static int reload_keys(struct vlm_server *server, struct vlm_err *err)
+{
+    struct vlm_serve_list keys;
+    struct vlm_buffer text = { 0 };
+    if (!server->options->key_file)
+        return VLM_OK;
+    int rc = vlm_serve_options_keys(server->options, &keys, &text, err);
+    if (rc == VLM_OK)
+        rc = vlm_http_server_set_keys(server->http, keys.item, keys.n, err);
+    vlm_buffer_release(&text);
+    return rc == VLM_OK ? rc : vlm_wrap(err, "the keys stay as they were");
+}
+
+void vlm_server_reload(struct vlm_server *server)
+{
+    int (*const parts[])(struct vlm_server *, struct vlm_err *) = { reopen_log, reload_keys };
+    for (size_t i = 0; i < VLM_COUNTOF(parts); i++) {
+        struct vlm_err err = { 0 };
+        if (parts[i](server, &err) != VLM_OK && server->options->warn)
+            server->options->warn(NULL, err.msg);
+    }
+}
+
+/* ---- descriptors ---- */
 
 /* As many descriptors as the system lets us have; connections are bounded by what that is. */
 static size_t connections_max(void)

@@ -29,8 +29,9 @@ VLM_MUST_CHECK int vlm_server_run(struct vlm_server *server, struct vlm_err *err
  * say; then they fail. */
 void vlm_server_stop(struct vlm_server *server);
 
-/* Opens the file of the access log again, which somebody has moved; the old one goes on when that fails. */
-void vlm_server_reopen_log(struct vlm_server *server);
+/* Opens the file of the access log again, which somebody has moved, and reads the file of keys again. What fails stays
+ * as it was, and options->warn says why. */
+void vlm_server_reload(struct vlm_server *server);
 
 enum { VLM_SERVER_URL_SIZE = 300 };
 

@@ -6,6 +6,7 @@
 
 #include "serve/work/metrics.h"
 
+#include <malloc.h>
 #include <pthread.h>
 
 enum { SERIES_MAX = 96, BUCKETS = 16, REASONS = 20, REASON_SIZE = 24 };
@@ -344,6 +345,16 @@ static void write_shares(struct vlm_buffer *out, const struct vlm_metrics *metri
     vlm_buffer_byte(out, '\n');
 }
 
+/* What is taken from the allocator now: unlike resident memory it comes back to the same number after the same
+ * work, however the heap is cut up, so that a leak can be told from that. */
+static void write_heap(struct vlm_buffer *out)
+{
+    const struct mallinfo2 heap = mallinfo2();
+    head(out, "vlm_heap_live_bytes", "gauge",
+         "Memory taken from the allocator and not given back.");
+    vlm_buffer_printf(out, "vlm_heap_live_bytes %zu\n", heap.uordblks + heap.hblkhd);
+}
+
 static void write_requests(struct vlm_buffer *out, const struct vlm_metrics *metrics)
 {
     head(out, "vlm_requests_total", "counter", "Requests that were answered.");
@@ -393,6 +404,7 @@ void vlm_metrics_write(const struct vlm_metrics *metrics, struct vlm_buffer *out
     write_requests(out, self);
     write_plain(out, self);
     write_shares(out, self);
+    write_heap(out);
     write_reasons(out, self);
     for (size_t i = 0; i < VLM_HISTOGRAMS; i++)
         write_histogram(out, histograms[i].name, histograms[i].help, &self->histogram[i]);

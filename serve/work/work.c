@@ -352,24 +352,23 @@ static bool leave_queue(struct vlm_work *work, struct vlm_job_state *state)
     return waited;
 }
 
-void vlm_work_cancel(struct vlm_work *work, struct vlm_job *job)
+enum vlm_job_phase vlm_work_cancel(struct vlm_work *work, struct vlm_job *job)
 {
     struct vlm_job_state *state = job->state;
     if (!state)
-        return;
+        return VLM_JOB_ENDED;
     job->state = NULL;
     state->job = NULL;
-    enum vlm_metric phase = VLM_METRIC_CANCELLED_QUEUE;
     if (leave_queue(work, state)) {
         free_state(state);
-    } else {
-        phase = atomic_load(&state->phase) <= VLM_JOB_PREFILLS ? VLM_METRIC_CANCELLED_PREFILL
-                                                               : VLM_METRIC_CANCELLED_DECODE;
-        pthread_mutex_lock(&work->making); /* afterwards nothing of the job is read */
-        atomic_store(&state->cancelled, true);
-        pthread_mutex_unlock(&work->making);
+        return VLM_JOB_WAITS;
     }
-    vlm_metrics_add(work->options.metrics, phase, 1);
+    /* The thread may have just taken it, or may have ended it without the job's being told. */
+    const bool decodes = atomic_load(&state->phase) > VLM_JOB_PREFILLS;
+    pthread_mutex_lock(&work->making); /* afterwards nothing of the job is read */
+    atomic_store(&state->cancelled, true);
+    pthread_mutex_unlock(&work->making);
+    return decodes ? VLM_JOB_DECODES : VLM_JOB_PREFILLS;
 }
 
 /* ---- state ---- */

@@ -35,7 +35,7 @@ enum vlm_job_event_kind {
 struct vlm_job_event {
     enum vlm_job_event_kind kind;
     size_t branch;
-    size_t prompt_done, prompt_total, cached; /* PROMPT, BRANCH: rows */
+    size_t prompt_done, prompt_total, cached; /* PROMPT, TOKENS, BRANCH: rows */
     const struct vlm_drawn *drawn;            /* TOKENS [n] */
     const struct vlm_likely *likely; /* [n][options.likely]; of a score [n][prompt.likely] */
     size_t n;
@@ -74,8 +74,11 @@ void vlm_work_free(struct vlm_work *work); /* NULL is fine */
  * with the sentence of vlm_stream_new(). */
 VLM_MUST_CHECK int vlm_work_submit(struct vlm_work *work, struct vlm_job *job, struct vlm_err *err);
 
-/* No event of the job comes any more, at once; its slot is free after the step that is running (< 100 ms). */
-void vlm_work_cancel(struct vlm_work *work, struct vlm_job *job);
+enum vlm_job_phase { VLM_JOB_WAITS, VLM_JOB_PREFILLS, VLM_JOB_DECODES, VLM_JOB_ENDED };
+
+/* No event of the job comes any more, at once; its slot is free after the step that is running (< 100 ms). Where the
+ * job was; VLM_JOB_ENDED: it was told its last event, or never submitted. */
+enum vlm_job_phase vlm_work_cancel(struct vlm_work *work, struct vlm_job *job);
 
 /* The server is to stop: all jobs fail with VLM_ESTOPPED, which comes as an event, and none is taken any more. */
 void vlm_work_end(struct vlm_work *work);

@@ -9,8 +9,6 @@
 
 struct event;
 
-enum vlm_job_phase { VLM_JOB_WAITS, VLM_JOB_PREFILLS, VLM_JOB_DECODES, VLM_JOB_ENDED };
-
 /* A branch while it is in the decoder. The work thread's, but for the first stream, which is made when the job is
  * submitted, so that a prompt that cannot be answered is refused before it waits. */
 struct vlm_work_branch {

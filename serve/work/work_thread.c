@@ -414,6 +414,15 @@ static uint64_t job_of(const struct vlm_work *work, const struct vlm_stream *str
     return branch ? branch->state->number : 0;
 }
 
+/* Tokens that were drawn into a slot. Of beams, which tell theirs when they are over, as many as its rows are more. */
+static size_t drawn_into(const struct vlm_decoder_slot *slot)
+{
+    const struct vlm_stream *stream = slot->stream;
+    if (!stream || stream->n_drawn || slot->rows < stream->prompt_rows)
+        return stream ? stream->n_drawn : 0;
+    return slot->rows - stream->prompt_rows;
+}
+
 /* What others look at: gauges, and the copy of the slots. */
 static void show(struct vlm_work *work)
 {
@@ -429,7 +438,7 @@ static void show(struct vlm_work *work)
         work->slots[i] = (struct vlm_work_slot){ .state = slot->state,
                                                  .rows = slot->rows,
                                                  .computed = slot->computed,
-                                                 .drawn = slot->stream ? slot->stream->n_drawn : 0,
+                                                 .drawn = drawn_into(slot),
                                                  .job = job_of(work, slot->stream) };
         rows += slot->computed;
     }

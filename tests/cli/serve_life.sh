@@ -18,6 +18,19 @@ begin --access-log - -q
 kill -TERM $server
 wait $server
 echo "exit status $?"
+# A log that was moved is opened again.
+begin --access-log log -q
+mv log log.1
+kill -HUP $server
+turns=0
+while [ ! -e log ] && [ $turns -lt 600 ]; do
+    sleep 0.1
+    turns=$((turns + 1))
+done
+test -e log && echo "another log"
+kill -TERM $server
+wait $server
+echo "exit status $?"
 begin -q
 kill -KILL $server
 wait $server 2>/dev/null

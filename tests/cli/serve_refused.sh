@@ -33,6 +33,8 @@ attempt -m run/model --api-key-file keys
 chmod 600 keys
 : >keys
 attempt -m run/model --api-key-file keys
+printf 'ke\0y\n' >keys
+attempt -m run/model --api-key-file keys
 attempt -m run/model --api-key-file absent
 # A context that takes more memory than there is, found before any is taken.
 sed 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 1048576/' run/model/config.json >config

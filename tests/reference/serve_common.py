@@ -56,7 +56,7 @@ def free_port():
 class Server:
     """vlm-serve on a port of its own, until the `with` ends."""
 
-    def __init__(self, model, *options, port=None, log="serve.log", wait=True, limits=None):
+    def __init__(self, model, *options, port=None, log="serve.log", wait=True, limits=None, env=None):
         self.port = port or free_port()
         self.log_path = log
         self.log = open(log, "ab")
@@ -65,7 +65,8 @@ class Server:
         def limit():
             for which, value in (limits or {}).items():
                 resource.setrlimit(which, (value, value))
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log, preexec_fn=limit if limits else None)
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=self.log, preexec_fn=limit if limits else None,
+                                        env={**os.environ, **(env or {})})
         if wait:
             self.wait_ready()
 
@@ -98,6 +99,12 @@ class Server:
 
     def rss_kib(self):
         return self.status("VmRSS")
+
+    def cpu_seconds(self, task=""):
+        """Of all its threads until now, or of one: f"/task/{pid}" is the first, the one of connections. Children are not counted."""
+        with open(f"/proc/{self.pid}{task}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -61,6 +61,24 @@ def grammar(server):
     return "image" in json.loads(request(server.port, "GET", "/v1/models")[2])["data"][0]["architecture"]["output_modalities"]
 
 
+def heap_kib(server):
+    """Memory the server has taken from the allocator; exact when its threads keep no freed pieces (EXACT_HEAP)."""
+    return metrics(server.port)["vlm_heap_live_bytes"] / 1024
+
+
+EXACT_HEAP = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+
+
+def soon(good, seconds=1.0):
+    """Whether `good()` holds within `seconds`: closing a connection takes its server a moment."""
+    began = time.monotonic()
+    while not good():
+        if time.monotonic() - began > seconds:
+            return False
+        time.sleep(0.005)
+    return True
+
+
 def context(server):
     return json.loads(request(server.port, "GET", "/v1/models")[2])["data"][0]["meta"]["n_ctx"]
 
@@ -118,10 +136,10 @@ async def mixed_load(server, n, width, samples):
 
 def mixed(model):
     n, samples = 10000 if FULL else 1000, []
-    with Server(model) as server:
+    with Server(model, env=EXACT_HEAP) as server:
         asyncio.run(mixed_load(server, 1000, 16, []))  # caches fill, memory settles
         time.sleep(0.5)
-        fds, threads, before = server.fds(), server.status("Threads"), server.rss_kib()
+        fds, threads, before, heap = server.fds(), server.status("Threads"), server.rss_kib(), heap_kib(server)
         began = time.monotonic()
         odd, refused, seconds = asyncio.run(mixed_load(server, n, 16, samples))
         took = time.monotonic() - began
@@ -130,7 +148,9 @@ def mixed(model):
         verdict(not odd and refused <= n // 20, f"{n} mixed requests", f"{refused} refused; " + "; ".join(odd[:6]),
                 f"{n / took:.0f} a second, median {ms(statistics.median(seconds))}, p99 {ms(percentile(seconds, .99))}, {refused} refused")
         verdict(grown <= 1024 + n // 10, "memory stays", f"{grown} KiB more: {samples}", f"{grown} KiB more, {before} KiB before")
-        verdict(server.fds() == fds and server.status("Threads") == threads, "descriptors and threads stay",
+        verdict(soon(lambda: heap_kib(server) - heap <= 64), "the live heap stays", f"{heap_kib(server) - heap:.0f} KiB more",
+                f"{heap_kib(server) - heap:.0f} KiB more")
+        verdict(soon(lambda: server.fds() == fds) and server.status("Threads") == threads, "descriptors and threads stay",
                 f"{server.fds()} of {fds} descriptors, {server.status('Threads')} of {threads} threads")
         verdict(total(now, "vlm_requests_running") == 0 and total(now, "vlm_requests_waiting") == 0, "nothing runs afterwards", "")
         counted = total(now, "vlm_requests_total")
@@ -276,7 +296,7 @@ def idle(server, seconds=1.0):
 def leave(model):
     n = 2000 if FULL else 300
     rng = random.Random(7)
-    with Server(model) as server:
+    with Server(model, env=EXACT_HEAP) as server:
         has_pictures, port = grammar(server), server.port
         kinds = [message("/v1/completions", {"prompt": "<p>", "stream": True, "max_tokens": 100, "ignore_eos": True, "seed": 1}),
                  message("/v1/completions", {"prompt": "<p>" + "word " * 50, "max_tokens": 50, "ignore_eos": True, "seed": 2}),
@@ -295,17 +315,17 @@ def leave(model):
                 for _ in queue:
                     await leave_once(port, rng.choice(kinds), rng)
             await asyncio.gather(*(client() for _ in range(64)))
-        asyncio.run(some(n))  # as many as are counted below: the heap of 64 clients at a time has its size then
+        asyncio.run(some(n))  # caches fill
         idle(server, 20)
         time.sleep(0.5)
-        fds, rss = server.fds(), server.rss_kib()
+        fds, rss, heap = server.fds(), server.rss_kib(), heap_kib(server)
         asyncio.run(some(n))
         freed = idle(server)
         verdict(freed is not None, f"{n} clients that leave: slots are free within a second", f"{metrics(port)}", f"{(freed or 0) * 1000:.0f} ms")
-        time.sleep(0.5)
-        verdict(server.fds() <= fds + 1, "descriptors", f"{server.fds()}, before {fds}")
-        grown = server.rss_kib() - rss
-        verdict(grown <= 2048, "memory", f"{grown} KiB more", f"{grown} KiB more")
+        verdict(soon(lambda: server.fds() <= fds), "descriptors", f"{server.fds()}, before {fds}")
+        # Resident memory goes on growing for thousands of clients until each page of the heap has been in use once.
+        verdict(soon(lambda: heap_kib(server) - heap <= 64), "nothing is kept of them", f"{heap_kib(server) - heap:.0f} KiB of the heap more",
+                f"{heap_kib(server) - heap:.0f} KiB of the heap more, {server.rss_kib() - rss} KiB resident")
         cancelled = total(metrics(port), "vlm_cancelled_requests_total")
         verdict(cancelled > 0, "cancelled ones are counted", f"{cancelled}", f"{cancelled:.0f}")
         verdict(stripped(post(port, "/v1/completions", good)[1]) == expected and server.alive(), "the same answer afterwards", "")
@@ -387,8 +407,10 @@ def overload(model):
                     count += status == 200
             await asyncio.gather(*(client() for _ in range(width)))
             return count
-        began = time.monotonic()
+        first = f"/task/{server.pid}"
+        began, cpu, loop = time.monotonic(), server.cpu_seconds(), server.cpu_seconds(first)
         capacity = asyncio.run(closed(8, began + seconds)) / seconds
+        each, talk = (server.cpu_seconds() - cpu) / (capacity * seconds), (server.cpu_seconds(first) - loop) / (capacity * seconds)
 
         async def opened():
             tasks, rate, start = [], 3 * capacity, time.monotonic()
@@ -396,12 +418,19 @@ def overload(model):
                 await asyncio.sleep(max(0, start + i / rate - time.monotonic()))
                 tasks.append(asyncio.create_task(exchange(port, data)))
             return await asyncio.gather(*tasks), time.monotonic() - start
+        loop = server.cpu_seconds(first)
         answers, took = asyncio.run(opened())
+        loop = server.cpu_seconds(first) - loop
         good = sum(s == 200 for s, _, _ in answers)
         refusals = [(a, t) for s, a, t in answers if s in (429, 503)]
         other = {s for s, _, _ in answers} - {200, 429, 503}
         verdict(not other, "overload: only answers and refusals", f"{other}")
-        verdict(good / took >= 0.75 * capacity, "overload: work goes on", f"{good / took:.1f} a second, alone {capacity:.1f}", f"{good / took:.1f} a second of {capacity:.1f}")
+        # With three times as many clients as it can answer, a quarter of its work may be lost to the two that it refuses. Counted
+        # in time of its CPU: the clients share the machine and take more of it now.
+        refusal = (loop - good * talk) / max(len(refusals), 1)
+        said = (f"a refusal takes {refusal * 1e3:.3f} ms of CPU, an answer {each * 1e3:.2f} ({talk * 1e3:.3f} for its connection); "
+                f"{good / took:.1f} a second, alone {capacity:.1f}")
+        verdict(good > 0 and 2 * refusal <= each * (1 / 0.75 - 1), "overload: work goes on", said, said)
         verdict(bool(refusals) and all(b"retry-after" in a.lower() for a, _ in refusals), "overload: refused with Retry-After", f"{len(refusals)} refused",
                 f"{len(refusals)} of {len(answers)}, median after {ms(percentile([t for _, t in refusals], .5))}")
         time.sleep(1)

@@ -21,6 +21,7 @@ struct printing {
     struct vlm_answer_printer *printer;
     const struct vlm_answer *answer;
     size_t first; /* number of its first picture */
+    bool open;    /* it goes on: a picture at its end that lacks codes is not there yet */
 };
 
 static const char *picture_name(char name[NAME_SIZE], size_t number)
@@ -59,16 +60,27 @@ static int write_picture(const struct printing *it, size_t i, uint8_t *square, s
     return rc;
 }
 
+/* Pictures that are there. */
+static size_t count_pictures(const struct printing *it)
+{
+    const struct vlm_sequence *page = &it->answer->sequence;
+    const size_t n = page->n_images;
+    const struct vlm_sequence_image *last = n ? &page->images[n - 1] : NULL;
+    const bool cut = last && last->n_tokens < VLM_IMAGE_CODES &&
+                     last->position + (size_t)last->n_tokens == page->n;
+    return n - (it->open && cut);
+}
+
 static int write_pictures(const struct printing *it, struct vlm_err *err)
 {
-    const size_t n = it->answer->sequence.n_images;
-    if (!n || !it->printer->coder)
+    const size_t n = count_pictures(it);
+    if (n == it->printer->written || !it->printer->coder)
         return VLM_OK;
     uint8_t *square = malloc(VLM_SQUARE_BYTES);
     int rc = square ? vlm_folder_make(it->printer->request->folder, err)
                     : vlm_fail(err, VLM_ENOMEM, "no memory for a picture");
-    for (size_t i = 0; rc == VLM_OK && i < n; i++)
-        rc = write_picture(it, i, square, err);
+    for (; rc == VLM_OK && it->printer->written < n; it->printer->written++)
+        rc = write_picture(it, it->printer->written, square, err);
     free(square);
     return rc;
 }
@@ -134,6 +146,8 @@ static int add_text(struct vlm_buffer *out, const struct printing *it, struct vl
     for (size_t i = 0; it->printer->coder && rc == VLM_OK && i < page->n_images; i++) {
         const struct vlm_sequence_image *image = &page->images[i];
         rc = add_tokens(out, it, at, image->position, err);
+        if (i == count_pictures(it))
+            return rc;
         vlm_buffer_text(out, picture_name(name, it->first + i));
         at = image->position + image->n_tokens;
     }
@@ -218,6 +232,49 @@ static int add_json(struct vlm_buffer *out, const struct printing *it, uint64_t 
     return rc;
 }
 
+/* What of the text is not out yet. */
+static int print_rest(struct vlm_answer_printer *printer, struct vlm_buffer *text,
+                      struct vlm_err *err)
+{
+    if (!text->failed) {
+        const size_t shown = VLM_MIN(printer->shown, text->size);
+        printer->shown = text->size;
+        text->size -= shown;
+        memmove(text->data, text->data + shown, text->size);
+    }
+    int rc = vlm_print(text, err);
+    if (rc == VLM_OK && fflush(stdout) != 0)
+        rc = vlm_fail_errno(err, errno, "cannot write to standard output");
+    return rc;
+}
+
+int vlm_answer_print_part(struct vlm_answer_printer *printer, const struct vlm_stream *stream,
+                          struct vlm_err *err)
+{
+    const struct vlm_generate_options *options = &printer->request->options;
+    struct vlm_answer part = stream->answer; /* with a page of its own; the rest is borrowed */
+    const struct printing it = {
+        .printer = printer, .answer = &part, .first = printer->pictures, .open = true
+    };
+    struct vlm_buffer out = { 0 };
+    /* Others put words together: the end of a text may change with what follows. */
+    if (!vlm_text_tokenizer_is_bytewise(printer->vocabulary->tokenizer))
+        return VLM_OK;
+    part.sequence = (struct vlm_sequence){ 0 };
+    int rc = vlm_stream_page(&part.sequence, stream, err);
+    if (rc == VLM_OK)
+        rc = write_pictures(&it, err);
+    if (rc == VLM_OK)
+        rc = add_text(&out, &it, err);
+    if (rc == VLM_OK && out.size)
+        out.size -= vlm_spell_open(out.data, out.size, options->words, options->n_words);
+    if (rc == VLM_OK && out.size > printer->shown)
+        rc = print_rest(printer, &out, err);
+    vlm_buffer_release(&out);
+    vlm_sequence_release(&part.sequence);
+    return rc;
+}
+
 int vlm_answer_print(struct vlm_answer_printer *printer, const struct vlm_answer *answer,
                      uint64_t seed, struct vlm_err *err)
 {
@@ -235,7 +292,8 @@ int vlm_answer_print(struct vlm_answer_printer *printer, const struct vlm_answer
         vlm_buffer_byte(&out, '\n');
     }
     if (rc == VLM_OK)
-        rc = vlm_print(&out, err);
+        rc = request->stream ? print_rest(printer, &out, err) : vlm_print(&out, err);
+    printer->shown = printer->written = 0;
     vlm_buffer_release(&out);
     return rc;
 }

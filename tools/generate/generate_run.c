@@ -224,11 +224,13 @@ static int answer(struct run *run, struct vlm_err *err)
     options.stop = stop;
     vlm_prompt_options(&options, &run->prompt);
     options.no_grammar = options.no_grammar || !run->folder->recipe.image_grammar;
-    vlm_progress_init(&run->progress, VLM_PROGRESS_AUTO, request->quiet);
+    vlm_progress_init(&run->progress, VLM_PROGRESS_AUTO, request->quiet || request->stream);
     int rc = VLM_OK;
     while (rc == VLM_OK && run->printed < request->answers) {
         while (rc == VLM_OK && has_room(run))
             rc = begin(run, &options, err);
+        if (rc == VLM_OK && request->stream)
+            rc = vlm_answer_print_part(&printer, run->branch[0].stream, err);
         if (rc == VLM_OK) {
             vlm_decoder_step(run->decoder, note, run);
             show_progress(run);

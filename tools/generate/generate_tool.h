@@ -5,6 +5,7 @@
 #include "models/folder/model_folder.h"
 #include "models/generate/generate.h"
 #include "models/generate/prompt.h"
+#include "models/generate/stream.h"
 #include "models/model/model_serve.h"
 
 struct vlm_generate_request {
@@ -17,6 +18,7 @@ struct vlm_generate_request {
     enum vlm_weights weights;
     struct vlm_generate_options options;
     bool json, quiet;
+    bool stream; /* text as it comes; one answer, not JSON */
 };
 
 /* Answers on standard output, pictures into the folder. */
@@ -33,8 +35,14 @@ struct vlm_answer_printer {
     const struct vlm_vocabulary *vocabulary;
     const struct vlm_sequence *prompt;
     struct vlm_coder *coder; /* NULL: pictures stay codes */
-    size_t pictures;         /* so far */
+    size_t pictures;         /* of answers before */
+    size_t shown, written;   /* bytes and pictures of this one that are out already */
 };
+
+/* Of an answer in the making: what of its text has become certain since the last call, flushed, and each picture that
+ * is whole. vlm_answer_print() gives the rest. */
+VLM_MUST_CHECK int vlm_answer_print_part(struct vlm_answer_printer *printer,
+                                         const struct vlm_stream *stream, struct vlm_err *err);
 
 /* One answer: its text, or one JSON object; its pictures, those of the prompt included, as image-N.png. */
 VLM_MUST_CHECK int vlm_answer_print(struct vlm_answer_printer *printer,
