@@ -69,8 +69,8 @@ static void streams_echo_with_logprobs(void **state)
     static const char *const bodies[] = {
         "{\"prompt\":\"<p>The cat\",\"echo\":true,\"max_tokens\":12,\"seed\":5,\"logprobs\":2",
         "{\"prompt\":\"<p>The cat\",\"echo\":true,\"max_tokens\":12,\"seed\":5,\"logprobs\":0",
-        "{\"prompt\":[\"<p>The cat\",\"<p>\\u00e9t\\u00e9 &amp; hiver\"],\"echo\":true,\"n\":2,"
-        "\"max_tokens\":9,\"seed\":7,\"logprobs\":1,\"ignore_eos\":true",
+        ("{\"prompt\":[\"<p>The cat\",\"<p>\\u00e9t\\u00e9 &amp; hiver\"],\"echo\":true,\"n\":2,"
+         "\"max_tokens\":9,\"seed\":7,\"logprobs\":1,\"ignore_eos\":true"),
         "{\"prompt\":[2,40,41],\"echo\":true,\"max_tokens\":5,\"seed\":1,\"logprobs\":1",
         "{\"prompt\":\"<p>The cat\",\"echo\":true,\"max_tokens\":0,\"logprobs\":2",
         "{\"prompt\":\"<p>The cat\",\"echo\":true,\"max_tokens\":5,\"num_beams\":3,\"logprobs\":1",
