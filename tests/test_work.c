@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "serve/work/work.h"
+#include "tests/metrics_fixture.h"
 #include "tests/small_model_fixture.h"
 
 #include <event2/event.h>
@@ -258,10 +259,11 @@ static void an_answer_is_told_in_order(void **state)
     assert_int_equal(told->tokens, 30);
     assert_int_equal(told->fill[0].n, 30);
     assert_memory_equal(told->ids[0], told->fill[0].ids, 30 * sizeof(uint32_t));
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_GENERATED_TEXT) +
-                         vlm_metrics_get(it->metrics, VLM_METRIC_GENERATED_IMAGE),
-                     30);
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_PROMPT_TEXT), 20);
+    assert_int_equal(
+        metric_value(it->metrics, "vlm_generated_tokens_total{modality=\"text\"}") +
+            metric_value(it->metrics, "vlm_generated_tokens_total{modality=\"image\"}"),
+        30);
+    assert_int_equal(metric_value(it->metrics, "vlm_prompt_tokens_total{modality=\"text\"}"), 20);
     run_until_idle(it);
     job_free(told);
 }
@@ -285,7 +287,7 @@ static void branches_are_what_they_are_alone(void **state)
         assert_int_equal(alone->cached[0], 39);
         job_free(alone);
     }
-    assert_true(vlm_metrics_get(it->metrics, VLM_METRIC_CACHE_HITS) >= 39 * (BRANCHES - 1));
+    assert_true(metric_value(it->metrics, "vlm_prefix_cache_hits_total") >= 39 * (BRANCHES - 1));
     job_free(many);
 }
 
@@ -349,7 +351,7 @@ static void a_full_queue_refuses(void **state)
         assert_int_equal(submit(jobs[i]), VLM_OK);
     assert_int_equal(submit(jobs[SLOTS + QUEUE]), VLM_ELIMIT);
     assert_string_equal(it->err.msg, "8 requests are waiting, as many as may");
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_REJECTED_QUEUE), 1);
+    assert_int_equal(metric_value(it->metrics, "vlm_requests_rejected_total{reason=\"queue\"}"), 1);
     assert_int_equal(vlm_work_state(it->work).waiting, QUEUE);
     for (size_t i = 0; i < VLM_COUNTOF(jobs); i++)
         vlm_work_cancel(it->work, &jobs[i]->job);
@@ -475,7 +477,7 @@ static void a_storm_leaves_nothing_behind(void **state)
     run_until_idle(it);
     assert_int_equal(slots_taken(it), 0);
     assert_true(refused < TIMES);
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_WAITING), 0);
+    assert_int_equal(metric_value(it->metrics, "vlm_requests_waiting"), 0);
     struct told *after = job_new(it, 20, 30, 1);
     assert_int_equal(submit(after), VLM_OK);
     run_until_over(after);
