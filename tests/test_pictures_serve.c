@@ -2,6 +2,7 @@
  * deleted. This program is its own confined process. */
 #include "base/vlm.h"
 
+#include "base/limits.h"
 #include "base/progress.h"
 #include "serve/picture/blend.h"
 #include "serve/picture/box.h"
@@ -462,6 +463,31 @@ static void a_killed_reader_costs_one_picture(void **state)
     vlm_buffer_release(&file);
 }
 
+static void files_of_32_mib_are_read(void **state)
+{
+    (void)state;
+    const size_t limit = VLM_IMAGE_BYTES_MAX;
+    struct vlm_box *box;
+    struct vlm_err err = { 0 };
+    static uint8_t square[VLM_SQUARE_BYTES];
+    struct vlm_box_picture picture = { .square = square };
+    struct vlm_buffer file = { 0 };
+    uint8_t *bytes = calloc(limit + 1, 1);
+    assert_non_null(bytes);
+    make_png(&file, 4); /* what stands behind it does not count */
+    memcpy(bytes, file.data, file.size);
+    assert_int_equal(vlm_box_new(&box, SELF, 10, &err), VLM_OK);
+    for (size_t n = limit - 1; n <= limit + 1; n++) {
+        const int expected = n <= limit ? VLM_OK : VLM_EFORMAT;
+        assert_int_equal(vlm_box_read(box, &picture, VLM_BOX_SQUARE, bytes, n, NULL, &err),
+                         expected);
+    }
+    assert_string_equal(err.msg, "picture of 33554433 bytes, at most 33554432 are read");
+    vlm_box_free(box);
+    vlm_buffer_release(&file);
+    free(bytes);
+}
+
 static void a_reader_that_nobody_waits_for_stops_at_once(void **state)
 {
     (void)state;
@@ -893,6 +919,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_cell_with_a_transparent_pixel_is_drawn_anew),
         cmocka_unit_test(what_is_no_picture_is_refused_with_the_reason),
         cmocka_unit_test(a_killed_reader_costs_one_picture),
+        cmocka_unit_test(files_of_32_mib_are_read),
         cmocka_unit_test(a_reader_that_nobody_waits_for_stops_at_once),
         cmocka_unit_test(a_coder_that_nobody_waits_for_stops),
         cmocka_unit_test(the_reader_is_confined),
