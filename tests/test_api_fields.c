@@ -599,6 +599,25 @@ static void values_of_scores(void **state)
     check_rows(&vlm_kind_score, rows, VLM_COUNTOF(rows));
 }
 
+/* All are taken, so many are named. */
+static void so_many_unknown_fields_are_named(void **state)
+{
+    (void)state;
+    for (size_t n = VLM_UNKNOWN_MAX - 1; n <= VLM_UNKNOWN_MAX + 1; n++) {
+        struct vlm_buffer body = { 0 };
+        struct reading it;
+        vlm_buffer_text(&body, "{\"prompt\":\"a\"");
+        for (size_t i = 0; i < n; i++)
+            vlm_buffer_printf(&body, ",\"foo%zu\":1", i);
+        vlm_buffer_add(&body, "}", 2);
+        begin(&it, &vlm_kind_completions);
+        assert_true(read_body(&it, (const char *)body.data));
+        assert_int_equal(it.call->reader.n_unknown, VLM_MIN(n, (size_t)VLM_UNKNOWN_MAX));
+        end(&it);
+        vlm_buffer_release(&body);
+    }
+}
+
 static void unknown_fields_are_named(void **state)
 {
     struct reading it;
@@ -757,6 +776,7 @@ int main(void)
         cmocka_unit_test(values_of_infills),
         cmocka_unit_test(values_of_scores),
         cmocka_unit_test(unknown_fields_are_named),
+        cmocka_unit_test(so_many_unknown_fields_are_named),
         cmocka_unit_test(values_arrive),
         cmocka_unit_test(schemas_are_json),
         cmocka_unit_test(base64_is_strict),

@@ -399,6 +399,7 @@ static void connections_are_counted(void **state)
     assert_true(wait_close(&last));
     assert_int_equal(status_of_answer(&last), 503);
     assert_true(answer_has(&last, "\r\nRetry-After: 1\r\n"));
+    assert_true(answer_has(&last, "\"there are too many connections\""));
     close_client(&last);
     for (size_t i = 0; i < N; i++)
         vlm_exchange_reply(server.held[i], 200, "text/plain", "held", 4);

@@ -112,7 +112,6 @@ static void numbers_and_labels_come_out(void **state)
     vlm_metrics_request(it->metrics, "/infill", 200, "length");
     vlm_metrics_request(it->metrics, "/infill", 200, "length");
     vlm_metrics_request(it->metrics, "/infill", 400, NULL);
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_GENERATED_TEXT), 7);
     const char *text = write(it);
     assert_true(has_line(text, "vlm_build_info{version=\"" VLM_VERSION
                                "\",cpu=\"avx2\",dtype=\"bf16\"} 1"));

@@ -57,17 +57,22 @@ static int make(struct fixture *it, const char *recipe, const char *text, size_t
 }
 
 /* The prompt as a string again. */
-static void expect(struct fixture *it, const char *recipe, const char *text, size_t images,
-                   const char *string)
+static void expect_prompt(struct fixture *it, const char *string)
 {
-    if (make(it, recipe, text, images) != VLM_OK)
-        fail_msg("%s: %s", text, it->err.msg);
     vlm_buffer_reset(&it->text);
     assert_int_equal(vlm_sequence_text(&it->text, &it->vocabulary, it->prompt.sequence.ids,
                                        it->prompt.sequence.n, &it->err),
                      VLM_OK);
     vlm_buffer_byte(&it->text, 0);
     assert_string_equal((char *)it->text.data, string);
+}
+
+static void expect(struct fixture *it, const char *recipe, const char *text, size_t images,
+                   const char *string)
+{
+    if (make(it, recipe, text, images) != VLM_OK)
+        fail_msg("%s: %s", text, it->err.msg);
+    expect_prompt(it, string);
 }
 
 static void refuse(struct fixture *it, const char *recipe, const char *text, size_t images,
@@ -220,12 +225,7 @@ static void expect_parts(struct fixture *it, const char *recipe,
 {
     if (make_parts(it, recipe, parts, n, flags) != VLM_OK)
         fail_msg("%s: %s", string, it->err.msg);
-    vlm_buffer_reset(&it->text);
-    assert_int_equal(vlm_sequence_text(&it->text, &it->vocabulary, it->prompt.sequence.ids,
-                                       it->prompt.sequence.n, &it->err),
-                     VLM_OK);
-    vlm_buffer_byte(&it->text, 0);
-    assert_string_equal((char *)it->text.data, string);
+    expect_prompt(it, string);
 }
 
 static void refuse_parts(struct fixture *it, const char *recipe,

@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "serve/work/work.h"
+#include "tests/metrics_fixture.h"
 #include "tests/small_model_fixture.h"
 
 #include <event2/event.h>
@@ -258,10 +259,11 @@ static void an_answer_is_told_in_order(void **state)
     assert_int_equal(told->tokens, 30);
     assert_int_equal(told->fill[0].n, 30);
     assert_memory_equal(told->ids[0], told->fill[0].ids, 30 * sizeof(uint32_t));
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_GENERATED_TEXT) +
-                         vlm_metrics_get(it->metrics, VLM_METRIC_GENERATED_IMAGE),
-                     30);
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_PROMPT_TEXT), 20);
+    assert_int_equal(
+        metric_value(it->metrics, "vlm_generated_tokens_total{modality=\"text\"}") +
+            metric_value(it->metrics, "vlm_generated_tokens_total{modality=\"image\"}"),
+        30);
+    assert_int_equal(metric_value(it->metrics, "vlm_prompt_tokens_total{modality=\"text\"}"), 20);
     run_until_idle(it);
     job_free(told);
 }
@@ -285,7 +287,7 @@ static void branches_are_what_they_are_alone(void **state)
         assert_int_equal(alone->cached[0], 39);
         job_free(alone);
     }
-    assert_true(vlm_metrics_get(it->metrics, VLM_METRIC_CACHE_HITS) >= 39 * (BRANCHES - 1));
+    assert_true(metric_value(it->metrics, "vlm_prefix_cache_hits_total") >= 39 * (BRANCHES - 1));
     job_free(many);
 }
 
@@ -349,7 +351,7 @@ static void a_full_queue_refuses(void **state)
         assert_int_equal(submit(jobs[i]), VLM_OK);
     assert_int_equal(submit(jobs[SLOTS + QUEUE]), VLM_ELIMIT);
     assert_string_equal(it->err.msg, "8 requests are waiting, as many as may");
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_REJECTED_QUEUE), 1);
+    assert_int_equal(metric_value(it->metrics, "vlm_requests_rejected_total{reason=\"queue\"}"), 1);
     assert_int_equal(vlm_work_state(it->work).waiting, QUEUE);
     for (size_t i = 0; i < VLM_COUNTOF(jobs); i++)
         vlm_work_cancel(it->work, &jobs[i]->job);
@@ -394,9 +396,11 @@ static void the_thread_waits_for_a_slow_loop(void **state)
 
 /* ---- who leaves ---- */
 
-/* Waits for the phase, cancels, and says how long the slot took to be free. */
-static double cancel_latency(struct fixture *it, struct told *told, bool drawn)
+/* Submits a job, waits for the phase, cancels, and says how long the slot took to be free. */
+static double cancel_latency(struct fixture *it, size_t prompt, size_t tokens, bool drawn)
 {
+    struct told *told = job_new(it, prompt, tokens, 1);
+    assert_int_equal(submit(told), VLM_OK);
     while (!told->started || (drawn && !told->tokens))
         event_base_loop(it->base, EVLOOP_ONCE);
     const size_t events = told->events;
@@ -405,22 +409,21 @@ static double cancel_latency(struct fixture *it, struct told *told, bool drawn)
     const double seconds = run_until_idle(it);
     assert_int_equal(told->events, events);
     assert_int_equal(slots_taken(it), 0);
+    assert_true(drawn || !told->tokens);
+    job_free(told);
     return seconds;
 }
 
 static void slots_are_free_when_a_client_left(void **state)
 {
     struct fixture *it = *state;
-    struct told *prefill = job_new(it, PROMPT_MAX, 4, 1), *decode = job_new(it, 3, 900, 1);
-    assert_int_equal(submit(prefill), VLM_OK);
-    const double in_prefill = cancel_latency(it, prefill, false);
-    assert_int_equal(prefill->tokens, 0);
-    assert_int_equal(submit(decode), VLM_OK);
-    const double in_decode = cancel_latency(it, decode, true);
-    assert_true(in_prefill < 0.1);
-    assert_true(in_decode < 0.1);
-    job_free(prefill);
-    job_free(decode);
+    for (int drawn = 0; drawn < 2; drawn++) {
+        double seconds = 1;
+        /* Again, because the machine may be busy with something else for that long. */
+        for (size_t tries = 0; tries < 5 && seconds >= 0.1; tries++)
+            seconds = cancel_latency(it, drawn ? 3 : PROMPT_MAX, drawn ? 900 : 4, drawn);
+        assert_true(seconds < 0.1);
+    }
 }
 
 static void cancelled_in_the_queue(void **state)
@@ -475,7 +478,7 @@ static void a_storm_leaves_nothing_behind(void **state)
     run_until_idle(it);
     assert_int_equal(slots_taken(it), 0);
     assert_true(refused < TIMES);
-    assert_int_equal(vlm_metrics_get(it->metrics, VLM_METRIC_WAITING), 0);
+    assert_int_equal(metric_value(it->metrics, "vlm_requests_waiting"), 0);
     struct told *after = job_new(it, 20, 30, 1);
     assert_int_equal(submit(after), VLM_OK);
     run_until_over(after);

@@ -4,9 +4,10 @@
 #
 #     base -> nn -> {tokenize, vqgan} -> shard -> models -> {trainer, serve}
 #
-# within serve/ a room includes itself and rooms to its left in
+# within serve/ and trainer/ a room includes itself and rooms to its left in
 #
 #     {http, page} -> work -> picture -> api -> run
+#     data -> save -> run
 #
 # and a third-party header is included in one folder only. Mains, tools/ and tests/ may include any
 # folder of ours; tests/ may include any header.
@@ -23,12 +24,16 @@ BEGIN {
     allowed["models"]   = "base nn tokenize vqgan shard models"
     allowed["trainer"]  = "base nn tokenize vqgan shard models trainer"
     allowed["serve"]    = "base nn tokenize vqgan shard models serve"
-    room["http"]    = "http"
-    room["page"]    = "page"
-    room["work"]    = "http work"
-    room["picture"] = "http work picture"
-    room["api"]     = "http page work picture api"
-    room["run"]     = "http page work picture api run"
+    room["serve/http"]    = "http"
+    room["serve/page"]    = "page"
+    room["serve/work"]    = "http work"
+    room["serve/picture"] = "http work picture"
+    room["serve/api"]     = "http page work picture api"
+    room["serve/run"]     = "http page work picture api run"
+    room["trainer/data"]  = "data"
+    room["trainer/save"]  = "data save"
+    room["trainer/run"]   = "data save run"
+    has_rooms["serve"] = has_rooms["trainer"] = 1
     n = split("libxml/ tokenize archive.h tokenize archive_entry.h tokenize lmdb.h shard " \
               "seccomp.h shard jpeglib.h vqgan spng.h vqgan webp/ vqgan gif_lib.h vqgan " \
               "json-c/ base openssl/ base xxhash.h base cblas.h nn pcre2.h tokenize utf8proc.h tokenize event2/ serve", word, " ")
@@ -60,8 +65,10 @@ BEGIN {
         bad = 1
     }
     split(file, from, "/"); split(name, to, "/")
-    if (folder == "serve" && target == "serve" && index(" " room[from[2]] " ", " " to[2] " ") == 0) {
-        printf "%s:%s: serve/%s/ may not include \"%s\"\n", file, line, from[2], name
+    place = folder "/" from[2]
+    if (folder in has_rooms && target == folder && from[2] !~ /\.[ch]$/ &&
+        index(" " room[place] " ", " " to[2] " ") == 0) {
+        printf "%s:%s: %s/ may not include \"%s\"\n", file, line, place, name
         bad = 1
     }
 }

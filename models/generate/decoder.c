@@ -110,13 +110,6 @@ void vlm_decoder_free(struct vlm_decoder *it)
     free(it);
 }
 
-void vlm_decoder_reset(struct vlm_decoder *it)
-{
-    VLM_BUG_IF(it->n_runners);
-    for (size_t i = 0; i < it->slots.n; i++)
-        it->slots.slot[i].computed = it->slots.slot[i].n_images = 0;
-}
-
 /* ---- streams come and go ---- */
 
 bool vlm_decoder_has_room(const struct vlm_decoder *it, size_t lanes)

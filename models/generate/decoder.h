@@ -91,7 +91,4 @@ struct vlm_decoder_counts vlm_decoder_counts(const struct vlm_decoder *decoder);
  * before anything is allocated. */
 size_t vlm_decoder_slot_bytes(const struct vlm_model *model, size_t capacity);
 
-/* Forgets all kept beginnings: weights have changed. There must be no streams. */
-void vlm_decoder_reset(struct vlm_decoder *decoder);
-
 #endif

@@ -39,11 +39,6 @@ int vlm_generator_new(struct vlm_generator **out, const struct vlm_engine *engin
     return rc;
 }
 
-void vlm_generator_reset(struct vlm_generator *it)
-{
-    vlm_decoder_reset(it->decoder);
-}
-
 void vlm_generator_free(struct vlm_generator *it)
 {
     if (!it)

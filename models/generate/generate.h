@@ -119,13 +119,12 @@ void vlm_answer_codes(uint16_t codes[VLM_CODES], const struct vlm_vocabulary *vo
 
 /* capacity: rows of prompt and answer together (a token is one, but for the <image> of a model with an
  * encoder), at most the model's context; 0: all of it. Model and vocabulary are borrowed. What the last call
- * computed is used again where a prompt begins like the last one: vlm_generator_reset() when weights have
- * changed. VLM_EUSAGE: the vocabulary has more ids than the model. */
+ * computed is used again where a prompt begins like the last one, so weights must not change. VLM_EUSAGE:
+ * the vocabulary has more ids than the model. */
 VLM_MUST_CHECK int vlm_generator_new(struct vlm_generator **out, const struct vlm_engine *engine,
                                      struct vlm_model *model,
                                      const struct vlm_vocabulary *vocabulary, size_t capacity,
                                      enum vlm_dtype precision, struct vlm_err *err);
-void vlm_generator_reset(struct vlm_generator *generator);
 void vlm_generator_free(struct vlm_generator *generator); /* NULL is fine */
 
 /* prompt: ids of vlm_sequence_parse(VLM_PARSE_PROMPT), in a causal-masked recipe with the begin token in

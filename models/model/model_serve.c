@@ -171,3 +171,11 @@ size_t vlm_model_serve_bytes(const struct vlm_model *model)
     }
     return bytes;
 }
+
+const char *vlm_weights_word(enum vlm_weights weights)
+{
+    static const char *const words[] = {
+        [VLM_WEIGHTS_F32] = "fp32", [VLM_WEIGHTS_BF16] = "bf16", [VLM_WEIGHTS_INT8] = "int8"
+    };
+    return words[weights];
+}

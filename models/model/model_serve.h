@@ -16,6 +16,7 @@
 
 enum vlm_weights { VLM_WEIGHTS_F32, VLM_WEIGHTS_BF16, VLM_WEIGHTS_INT8 };
 #define VLM_WEIGHTS_WORDS "fp32|bf16|int8"
+const char *vlm_weights_word(enum vlm_weights weights); /* of them */
 
 /* Afterwards the model is for forward passes only: its fp32 matrices may be gone (->values is not to be read).
  * All memory stays the model's. VLM_EUSAGE: it has gradients; VLM_ENOMEM. */

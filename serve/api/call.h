@@ -233,17 +233,11 @@ void vlm_call_write_truncated(const struct vlm_call *call, struct vlm_json *json
 size_t vlm_call_cached(const struct vlm_call *call); /* tokens of the prompts, each once */
 void vlm_call_write_usage(const struct vlm_call *call, struct vlm_json *json);
 void vlm_call_write_timings(const struct vlm_call *call, struct vlm_json *json);
-/* The object of a picture: {"type": "image_url", "index", "image_url": {"url"}, "vlm": {"sha256", "codes"}}. */
-void vlm_call_write_image(const struct vlm_call *call, struct vlm_json *json,
-                          const struct vlm_call_image *image);
 /* "images": [...] of the pictures of a choice (fill SIZE_MAX: of all fills), and "content_parts". */
 void vlm_call_write_images(const struct vlm_call *call, struct vlm_json *json,
                            const struct vlm_call_choice *choice, size_t fill);
 void vlm_call_write_parts(const struct vlm_call *call, struct vlm_json *json,
                           const struct vlm_call_choice *choice);
-/* {"type": "image_ref", "index": N} and {"type": "text", "text": "..."} of a fill, into an open array. */
-void vlm_call_write_pieces(const struct vlm_call *call, struct vlm_json *json,
-                           const struct vlm_call_fill *fill);
 /* Of a stream: a preview, of a JPEG `file`, or the picture; "partial" says which, "progress" how much is there. */
 void vlm_call_write_streamed_image(const struct vlm_call *call, struct vlm_json *json,
                                    const struct vlm_call_image *image, const uint8_t *file,

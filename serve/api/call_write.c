@@ -181,8 +181,9 @@ static void write_vlm(struct vlm_json *json, const struct vlm_call_image *image)
     vlm_json_close(json, '}');
 }
 
-void vlm_call_write_image(const struct vlm_call *call, struct vlm_json *json,
-                          const struct vlm_call_image *image)
+/* The object of a picture: {"type": "image_url", "index", "image_url": {"url"}, "vlm": {"sha256", "codes"}}. */
+static void write_image(const struct vlm_call *call, struct vlm_json *json,
+                        const struct vlm_call_image *image)
 {
     vlm_json_open(json, '{');
     vlm_json_member_string(json, "type", "image_url");
@@ -279,13 +280,14 @@ void vlm_call_write_images(const struct vlm_call *call, struct vlm_json *json,
         const struct vlm_call_image *image = choice->images[i];
         if ((fill == SIZE_MAX || fill == image->fill) && !image->merged && !image->refused &&
             call->request.image_form != VLM_IMAGE_FORM_NONE)
-            vlm_call_write_image(call, json, image);
+            write_image(call, json, image);
     }
     vlm_json_close(json, ']');
 }
 
-void vlm_call_write_pieces(const struct vlm_call *call, struct vlm_json *json,
-                           const struct vlm_call_fill *fill)
+/* {"type": "image_ref", "index": N} and {"type": "text", "text": "..."} of a fill, into an open array. */
+static void write_pieces(const struct vlm_call *call, struct vlm_json *json,
+                         const struct vlm_call_fill *fill)
 {
     for (size_t i = 0; i < fill->n_pieces; i++) {
         const struct vlm_call_piece *piece = &fill->pieces[i];
@@ -310,6 +312,6 @@ void vlm_call_write_parts(const struct vlm_call *call, struct vlm_json *json,
     vlm_json_key(json, "content_parts");
     vlm_json_open(json, '[');
     for (size_t f = 0; f < choice->n_fills; f++)
-        vlm_call_write_pieces(call, json, &choice->fills[f]);
+        write_pieces(call, json, &choice->fills[f]);
     vlm_json_close(json, ']');
 }

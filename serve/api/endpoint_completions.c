@@ -36,13 +36,6 @@ struct completion {
 
 /* ---- the request ---- */
 
-static bool keep_prompt(struct vlm_reader *reader, const struct vlm_value *value, void *target)
-{
-    (void)reader;
-    ((struct completion *)target)->prompt = value;
-    return true;
-}
-
 static bool keep_suffix(struct vlm_reader *reader, const struct vlm_value *value, void *target)
 {
     if (value->kind != VLM_VALUE_STRING)
@@ -60,7 +53,8 @@ static bool keep_suffix(struct vlm_reader *reader, const struct vlm_value *value
     "\"array\", \"minItems\": 1, \"items\": {\"$ref\": \"#/components/schemas/Part\"}}]}"
 
 static const struct vlm_field fields[] = {
-    { "prompt", VLM_FIELD_OWN, 0, .required = true, .read = keep_prompt, .schema = PROMPT_SCHEMA,
+    { "prompt", VLM_FIELD_VALUE, offsetof(struct completion, prompt), .required = true,
+      .schema = PROMPT_SCHEMA,
       .help = "a string, ids, parts, or an array of strings or of arrays of ids" },
     { "suffix", VLM_FIELD_OWN, 0, .nullable = true, .read = keep_suffix,
       .schema = "{\"type\": [\"string\", \"null\"]}",

@@ -32,18 +32,6 @@ struct infill {
 
 /* ---- the request ---- */
 
-#define KEEP(name, member)                                                                         \
-    static bool name(struct vlm_reader *reader, const struct vlm_value *value, void *target)       \
-    {                                                                                              \
-        (void)reader;                                                                              \
-        ((struct infill *)target)->member = value;                                                 \
-        return true;                                                                               \
-    }
-KEEP(keep_document, document)
-KEEP(keep_order, order)
-KEEP(keep_extra, extra)
-KEEP(keep_prompt, prompt)
-
 #define KEEP_TEXT(name, member)                                                                    \
     static bool name(struct vlm_reader *reader, const struct vlm_value *value, void *target)       \
     {                                                                                              \
@@ -98,11 +86,11 @@ static bool read_wanted(struct vlm_reader *reader, const struct vlm_value *value
 #define TEXT_SCHEMA "{\"type\": \"string\"}"
 
 static const struct vlm_field infill_fields[] = {
-    { "document", VLM_FIELD_OWN, 0, .read = keep_document,
+    { "document", VLM_FIELD_VALUE, offsetof(struct infill, document),
       .schema = "{\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": "
                 "\"#/components/schemas/Part\"}}",
       .help = "parts, masks among them" },
-    { "order", VLM_FIELD_OWN, 0, .read = keep_order,
+    { "order", VLM_FIELD_VALUE, offsetof(struct infill, order),
       .schema = "{\"type\": \"array\", \"items\": {\"type\": \"integer\", \"minimum\": 0}}",
       .help = "the ids of the masks in the order in which they are filled; without, that of the "
               "document" },
@@ -110,12 +98,12 @@ static const struct vlm_field infill_fields[] = {
       .help = "text in front of what is missing" },
     { "input_suffix", VLM_FIELD_OWN, 0, .read = keep_suffix, .schema = TEXT_SCHEMA,
       .help = "text behind it" },
-    { "input_extra", VLM_FIELD_OWN, 0, .nullable = true, .read = keep_extra,
+    { "input_extra", VLM_FIELD_VALUE, offsetof(struct infill, extra), .nullable = true,
       .schema = "{\"type\": [\"array\", \"null\"], \"items\": {\"type\": \"object\", "
                 "\"required\": [\"text\"], \"properties\": {\"filename\": {\"type\": "
                 "\"string\"}, \"text\": {\"type\": \"string\"}}}}",
       .help = "texts in front of all" },
-    { "prompt", VLM_FIELD_OWN, 0, .nullable = true, .read = keep_prompt,
+    { "prompt", VLM_FIELD_VALUE, offsetof(struct infill, prompt), .nullable = true,
       .schema = "{\"type\": [\"string\", \"null\"]}", .help = "how what is missing begins" },
     PROBABILITIES_FIELD,
     WANTED_FIELD,
@@ -130,7 +118,7 @@ static const struct vlm_field_group *const infill_groups[] = {
 };
 
 static const struct vlm_field completion_fields[] = {
-    { "prompt", VLM_FIELD_OWN, 0, .required = true, .read = keep_prompt,
+    { "prompt", VLM_FIELD_VALUE, offsetof(struct infill, prompt), .required = true,
       .schema = "{\"anyOf\": [{\"type\": \"string\", \"minLength\": 1}, {\"type\": \"array\", "
                 "\"minItems\": 1, \"items\": {\"type\": \"integer\", \"minimum\": 0}}]}",
       .help = "a string, or ids" },

@@ -19,32 +19,20 @@ struct score {
     const struct vlm_value *prompt, *document, *candidates, *spans;
 };
 
-#define KEEP(name, member)                                                                         \
-    static bool name(struct vlm_reader *reader, const struct vlm_value *value, void *target)       \
-    {                                                                                              \
-        (void)reader;                                                                              \
-        ((struct score *)target)->member = value;                                                  \
-        return true;                                                                               \
-    }
-KEEP(keep_prompt, prompt)
-KEEP(keep_document, document)
-KEEP(keep_candidates, candidates)
-KEEP(keep_spans, spans)
-
 static const struct vlm_field fields[] = {
-    { "prompt", VLM_FIELD_OWN, 0, .read = keep_prompt,
+    { "prompt", VLM_FIELD_VALUE, offsetof(struct score, prompt),
       .schema = "{\"anyOf\": [{\"type\": \"string\", \"minLength\": 1}, {\"type\": \"array\", "
                 "\"minItems\": 1, \"items\": {\"type\": \"integer\", \"minimum\": 0}}]}",
       .help = "a string in the form of the recipe, or ids" },
-    { "document", VLM_FIELD_OWN, 0, .read = keep_document,
+    { "document", VLM_FIELD_VALUE, offsetof(struct score, document),
       .schema = "{\"type\": \"array\", \"minItems\": 1, \"items\": {\"$ref\": "
                 "\"#/components/schemas/Part\"}}",
       .help = "parts instead of a prompt" },
-    { "candidates", VLM_FIELD_OWN, 0, .read = keep_candidates,
+    { "candidates", VLM_FIELD_VALUE, offsetof(struct score, candidates),
       .schema = "{\"type\": \"array\", \"minItems\": 1, \"maxItems\": 128, \"items\": {\"type\": "
                 "\"string\", \"minLength\": 1}}",
       .help = "texts for the mask of the prompt, or behind it" },
-    { "spans", VLM_FIELD_OWN, 0, .read = keep_spans,
+    { "spans", VLM_FIELD_VALUE, offsetof(struct score, spans),
       .schema = "{\"type\": \"array\", \"maxItems\": 256, \"items\": {\"type\": \"array\", "
                 "\"minItems\": 2, \"maxItems\": 2, \"items\": {\"type\": \"integer\", "
                 "\"minimum\": 0}}}",

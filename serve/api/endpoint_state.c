@@ -135,12 +135,6 @@ void vlm_get_model(struct vlm_service *service, struct vlm_exchange *exchange)
 
 /* ---- the server ---- */
 
-static const char *weights_word(enum vlm_weights weights)
-{
-    static const char *const words[] = { "fp32", "bf16", "int8" };
-    return words[weights];
-}
-
 static void write_limits(const struct vlm_service *service, struct vlm_json *json)
 {
     const struct vlm_service_limits *limits = &service->limits;
@@ -208,7 +202,7 @@ void vlm_get_props(struct vlm_service *service, struct vlm_exchange *exchange)
     char hash[17];
     snprintf(hash, sizeof(hash), "%016" PRIx64, service->model_hash);
     vlm_json_member_string(&json, "model_hash", hash);
-    vlm_json_member_string(&json, "dtype", weights_word(service->weights));
+    vlm_json_member_string(&json, "dtype", vlm_weights_word(service->weights));
     vlm_json_member_number(&json, "total_slots", service->slots);
     vlm_json_member_number(&json, "n_ctx", service->context);
     vlm_json_member_number(&json, "n_vocab", service->choices->model->vocabulary);

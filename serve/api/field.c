@@ -166,6 +166,7 @@ static bool read_field(struct vlm_reader *reader, const struct vlm_field *field,
         double real;
         const char *text;
         int word;
+        const struct vlm_value *value;
     } ignored;
     if (value->kind == VLM_VALUE_NULL && field->nullable)
         return true;
@@ -189,6 +190,9 @@ static bool read_field(struct vlm_reader *reader, const struct vlm_field *field,
         break;
     case VLM_FIELD_WORD:
         good = read_word(reader, field, value, to);
+        break;
+    case VLM_FIELD_VALUE:
+        *(const struct vlm_value **)to = value;
         break;
     case VLM_FIELD_OWN:
         return field->read(reader, value, request);
@@ -367,6 +371,7 @@ static void write_kind(struct vlm_json *json, const struct vlm_field *field, con
         if (at)
             write_default_word(json, field->words, *(const int *)at);
         break;
+    case VLM_FIELD_VALUE:
     case VLM_FIELD_OWN: /* its members, without the braces around them */
         if (json->comma)
             vlm_buffer_text(json->out, ", ");

@@ -39,6 +39,7 @@ enum vlm_field_kind {
     VLM_FIELD_REAL,  /* double, least to most */
     VLM_FIELD_TEXT,  /* const char *, at most `most` bytes (0: 1 KiB), no U+0000 */
     VLM_FIELD_WORD,  /* int: number of the word in `words`, "png|jpeg" */
+    VLM_FIELD_VALUE, /* const struct vlm_value *, of any kind: read() of the call looks into it */
     VLM_FIELD_OWN,   /* read() */
 };
 
@@ -55,7 +56,7 @@ struct vlm_field {
     bool required;
     const char *words;
     bool (*read)(struct vlm_reader *reader, const struct vlm_value *value, void *request);
-    const char *schema; /* of OWN: a JSON schema without "description" */
+    const char *schema; /* of VALUE, OWN: a JSON schema without "description" */
     const char *help;   /* one sentence without full stop */
 };
 

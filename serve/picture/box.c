@@ -240,11 +240,6 @@ uint64_t vlm_box_restarts(const struct vlm_box *box)
     return box->restarts;
 }
 
-int64_t vlm_box_process(const struct vlm_box *box)
-{
-    return box->process;
-}
-
 /* ---- one picture ---- */
 
 static int exchange(struct vlm_box *box, struct vlm_box_picture *picture, enum vlm_box_kind kind,

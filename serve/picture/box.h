@@ -33,7 +33,6 @@ void vlm_box_free(struct vlm_box *box); /* kills the process; NULL is fine */
 const char *vlm_box_warning(const struct vlm_box *box);
 /* Times that it was started again. */
 uint64_t vlm_box_restarts(const struct vlm_box *box);
-int64_t vlm_box_process(const struct vlm_box *box); /* its id; 0: none at this moment */
 
 enum vlm_box_kind {
     VLM_BOX_SQUARE,       /* the square as tools see it: vlm_image_square() */

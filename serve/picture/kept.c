@@ -113,8 +113,3 @@ const void *vlm_kept_get(struct vlm_kept *kept, enum vlm_kept_kind kind,
     *n = item->n;
     return item->bytes;
 }
-
-size_t vlm_kept_bytes(const struct vlm_kept *kept)
-{
-    return kept->used;
-}

@@ -30,6 +30,4 @@ bool vlm_kept_put(struct vlm_kept *kept, enum vlm_kept_kind kind,
 const void *vlm_kept_get(struct vlm_kept *kept, enum vlm_kept_kind kind,
                          const uint8_t sha256[VLM_SHA256_SIZE], size_t *n);
 
-size_t vlm_kept_bytes(const struct vlm_kept *kept);
-
 #endif

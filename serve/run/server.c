@@ -49,12 +49,6 @@ struct vlm_server {
     uint64_t model_hash;
 };
 
-static const char *const dtype_words[] = {
-    [VLM_WEIGHTS_F32] = "fp32",
-    [VLM_WEIGHTS_BF16] = "bf16",
-    [VLM_WEIGHTS_INT8] = "int8",
-};
-
 /* ---- the model ---- */
 
 static int check_memory(struct vlm_server *server, struct vlm_err *err)
@@ -138,7 +132,7 @@ static int start_work(struct vlm_server *server, struct vlm_err *err)
     int rc = vlm_metrics_new(&server->metrics, err);
     if (rc != VLM_OK)
         return rc;
-    vlm_metrics_build(server->metrics, server->engine.kernels->name, dtype_words[weights]);
+    vlm_metrics_build(server->metrics, server->engine.kernels->name, vlm_weights_word(weights));
     const struct vlm_work_options work = {
         .engine = &server->engine,
         .model = &server->folder->model,
@@ -494,7 +488,7 @@ struct vlm_server_facts vlm_server_facts(const struct vlm_server *server)
         .url = server->url,
         .model = server->name,
         .recipe = server->folder->recipe.name,
-        .dtype = dtype_words[server->options->weights],
+        .dtype = vlm_weights_word((enum vlm_weights)server->options->weights),
         .cpu = server->engine.kernels->name,
         .parameters = server->parameters,
         .slots = (size_t)server->options->parallel,

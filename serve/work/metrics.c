@@ -131,14 +131,6 @@ void vlm_metrics_set(struct vlm_metrics *metrics, enum vlm_metric metric, int64_
     unlock(metrics);
 }
 
-int64_t vlm_metrics_get(const struct vlm_metrics *metrics, enum vlm_metric metric)
-{
-    struct vlm_metrics *self = locked(metrics);
-    const int64_t value = self->value[metric];
-    unlock(self);
-    return value;
-}
-
 void vlm_metrics_observe(struct vlm_metrics *metrics, enum vlm_histogram histogram, double seconds)
 {
     size_t bucket = 0;

@@ -53,7 +53,6 @@ void vlm_metrics_build(struct vlm_metrics *metrics, const char *cpu, const char 
 
 void vlm_metrics_add(struct vlm_metrics *metrics, enum vlm_metric metric, int64_t n);
 void vlm_metrics_set(struct vlm_metrics *metrics, enum vlm_metric metric, int64_t value);
-int64_t vlm_metrics_get(const struct vlm_metrics *metrics, enum vlm_metric metric);
 void vlm_metrics_observe(struct vlm_metrics *metrics, enum vlm_histogram histogram, double seconds);
 
 /* endpoint: a path of the API's table, anything else counts as "other"; finish: "stop", "length", "content_filter",

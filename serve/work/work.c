@@ -26,7 +26,7 @@ struct vlm_work_message *vlm_work_message_new(struct vlm_job_state *state,
     return message;
 }
 
-void vlm_work_message_free(struct vlm_work_message *message)
+static void free_message(struct vlm_work_message *message)
 {
     if (!message)
         return;
@@ -47,7 +47,7 @@ static void free_state(struct vlm_job_state *state)
 {
     for (size_t i = 0; i < state->n_branches; i++)
         vlm_stream_free(state->branch[i].stream);
-    vlm_work_message_free(state->last);
+    free_message(state->last);
     free(state);
 }
 
@@ -67,7 +67,7 @@ static void deliver_one(struct vlm_work_message *message)
     }
     if (message->is_last)
         free_state(state);
-    vlm_work_message_free(message);
+    free_message(message);
 }
 
 /* The first of the messages, SHARE at most: the loop has others to attend to. What is left rings again. */
@@ -190,7 +190,7 @@ static void forget_all(struct vlm_work *work)
         next = message->next;
         if (message->is_last)
             forget(message->state);
-        vlm_work_message_free(message);
+        free_message(message);
     }
 }
 

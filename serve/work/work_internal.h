@@ -103,7 +103,6 @@ VLM_MUST_CHECK int vlm_work_make(struct vlm_work *work, struct vlm_work_branch *
 /* With room for `bytes` behind it; NULL: no memory. */
 struct vlm_work_message *vlm_work_message_new(struct vlm_job_state *state,
                                               enum vlm_job_event_kind kind, size_t bytes);
-void vlm_work_message_free(struct vlm_work_message *message);
 void vlm_work_list_add(struct vlm_work_list *list, struct vlm_work_message *message);
 
 #endif

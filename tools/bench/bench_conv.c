@@ -1,6 +1,7 @@
 /* bench_conv.c - times the convolution op, forward and backward, by each method. */
 #include "base/vlm.h"
 
+#include "base/progress.h"
 #include "tools/bench/bench_conv.h"
 #include "tools/bench/machine.h"
 
@@ -59,11 +60,11 @@ static int turn(struct vlm_tape *tape, struct tensors *tensors, const struct vlm
                 double seconds[2], struct vlm_err *err)
 {
     vlm_tape_reset(tape);
-    double start = vlm_machine_seconds();
+    double start = vlm_now();
     struct vlm_tensor *y = vlm_conv2d(tape, &tensors->x, conv);
-    double middle = vlm_machine_seconds();
+    double middle = vlm_now();
     int rc = vlm_backward(tape, y, err);
-    double end = vlm_machine_seconds();
+    double end = vlm_now();
     seconds[0] = VLM_MIN(seconds[0], middle - start);
     seconds[1] = VLM_MIN(seconds[1], end - middle);
     return rc;
@@ -82,10 +83,10 @@ static int time_method(struct vlm_bench_conv *row, size_t method, const struct s
     size_t side = shape->side / shape->stride;
     double flop = 2.0 * (double)(shape->images * side * side * shape->taps * shape->taps) *
                   (double)(shape->in * shape->out);
-    double seconds[2] = { 1e9, 1e9 }, start = vlm_machine_seconds();
+    double seconds[2] = { 1e9, 1e9 }, start = vlm_now();
     int rc = VLM_OK;
     for (size_t i = 0; rc == VLM_OK && i < TURNS_MAX; i++) {
-        if (i >= TURNS_MIN && vlm_machine_seconds() - start > turns_seconds)
+        if (i >= TURNS_MIN && vlm_now() - start > turns_seconds)
             break;
         rc = turn(tape, tensors, &conv, seconds, err);
     }

@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/option.h"
+#include "base/progress.h"
 #include "nn/gemm.h"
 #include "nn/memory.h"
 #include "tools/bench/bench_gemm.h"
@@ -112,13 +113,13 @@ static void let_sleep(void)
 static double run_calls(const struct vlm_engine *engine, const struct vlm_gemm *job, void *scratch,
                         size_t calls)
 {
-    double begin = vlm_machine_seconds();
+    double begin = vlm_now();
     for (size_t i = 0; i < calls; i++)
         if (scratch)
             vlm_gemm(engine, job, scratch);
         else
             vlm_gemm_openblas(job, vlm_pool_threads(engine->pool));
-    return (vlm_machine_seconds() - begin) / (double)calls;
+    return (vlm_now() - begin) / (double)calls;
 }
 
 /* GB/s at which W can be read, when no cache holds it. */

@@ -6,15 +6,16 @@
 
 #include "base/json.h"
 #include "base/option.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "models/generate/decoder.h"
 #include "tools/bench/bench_generate.h"
+#include "tools/bench/bench_shape.h"
 #include "tools/bench/machine.h"
 
-#include <time.h>
 #include <unistd.h>
 
-enum { HEAD_SIZE = 64, REPEAT_MAX = 1000, RATES = 7 };
+enum { REPEAT_MAX = 1000, RATES = 7 };
 enum { READ_LEAST = 256 << 20, READ_MOST = 2000 << 20, READ_STEP = 1 << 20 }; /* bytes */
 
 /* ---- the measurement ---- */
@@ -165,27 +166,20 @@ static int take_steps(struct generation *g, size_t steps, struct vlm_err *err)
     return stepping.rc;
 }
 
-static double cpu_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 struct stopwatch {
     double wall, cpu;
 };
 
 static struct stopwatch start_watch(void)
 {
-    return (struct stopwatch){ vlm_machine_seconds(), cpu_seconds() };
+    return (struct stopwatch){ vlm_now(), vlm_machine_cpu_seconds() };
 }
 
 /* Tokens a second since then, and the cores that there were. */
 static void stop_watch(const struct stopwatch *start, size_t tokens, double *rate, double *cores)
 {
-    const double wall = vlm_machine_seconds() - start->wall;
-    *cores = (cpu_seconds() - start->cpu) / wall;
+    const double wall = vlm_now() - start->wall;
+    *cores = (vlm_machine_cpu_seconds() - start->cpu) / wall;
     *rate = (double)tokens / wall;
 }
 
@@ -217,12 +211,6 @@ static int run_turn(struct generation *g, double rate[RATES], struct vlm_err *er
     return rc;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 int vlm_generate_measure(struct vlm_generate_rates *rates, const struct vlm_engine *engine,
                          struct vlm_model *model, const struct vlm_generate_load *load,
                          struct vlm_err *err)
@@ -241,7 +229,7 @@ int vlm_generate_measure(struct vlm_generate_rates *rates, const struct vlm_engi
             g.rates[i * load->repeat + turn] = rate[i];
     }
     for (size_t i = 0; rc == VLM_OK && i < RATES; i++) {
-        qsort(g.rates + i * load->repeat, load->repeat, sizeof(double), compare_doubles);
+        vlm_machine_sort(g.rates + i * load->repeat, load->repeat);
         *median[i] = g.rates[i * load->repeat + load->repeat / 2];
     }
     rates->weights = rates->one * (double)vlm_model_serve_bytes(model) * 1e-9;
@@ -263,35 +251,6 @@ struct generate_bench {
     struct vlm_generate_rates rates;
 };
 
-/* GPT-2's form, as the peers' models: "6x512". */
-static int read_shape(struct generate_bench *bench, struct vlm_err *err)
-{
-    unsigned layers = 0, width = 0;
-    int used = 0;
-    if (sscanf(bench->shape_text, "%4ux%6u%n", &layers, &width, &used) != 2 ||
-        bench->shape_text[used] || !layers || !width || width % HEAD_SIZE)
-        return vlm_fail(err, VLM_EUSAGE,
-                        "option '--shape': '%s' is not LAYERSxWIDTH with a width that is a "
-                        "multiple of %d",
-                        bench->shape_text, HEAD_SIZE);
-    bench->config = (struct vlm_model_config){
-        .layer = vlm_layer_find("pre-ln"),
-        .sizes = { .width = width,
-                   .heads = width / HEAD_SIZE,
-                   .kv_heads = width / HEAD_SIZE,
-                   .head_size = HEAD_SIZE,
-                   .hidden = 4 * (size_t)width,
-                   .activation = VLM_GELU_TANH,
-                   .norm_epsilon = 1e-5f,
-                   .position = VLM_POSITION_LEARNED },
-        .layers = layers,
-        .vocabulary = (size_t)bench->vocabulary,
-        .context = VLM_MAX((size_t)(bench->prompt + bench->fresh), (size_t)1024),
-        .tied = true,
-    };
-    return VLM_OK;
-}
-
 static int run(struct generate_bench *bench, struct vlm_err *err)
 {
     const struct vlm_generate_load load = { .weights = (enum vlm_weights)bench->weights,
@@ -300,7 +259,9 @@ static int run(struct generate_bench *bench, struct vlm_err *err)
                                             .fresh = (size_t)bench->fresh,
                                             .repeat = (size_t)bench->repeat,
                                             .seed = (uint64_t)bench->seed };
-    int rc = read_shape(bench, err);
+    const size_t context = VLM_MAX((size_t)(bench->prompt + bench->fresh), (size_t)1024);
+    int rc =
+        vlm_bench_shape(&bench->config, bench->shape_text, (size_t)bench->vocabulary, context, err);
     if (rc == VLM_OK)
         rc = vlm_engine_init(&bench->engine, (size_t)bench->threads, VLM_GEMM_AUTO, err);
     if (rc == VLM_OK)
@@ -312,12 +273,6 @@ static int run(struct generate_bench *bench, struct vlm_err *err)
     if (rc == VLM_OK)
         rc = vlm_generate_measure(&bench->rates, &bench->engine, &bench->model, &load, err);
     return rc;
-}
-
-static const char *weights_word(const struct generate_bench *bench)
-{
-    static const char *const word[] = { "fp32", "bf16", "int8" };
-    return word[bench->weights];
 }
 
 /* Bytes of memory that the process has now, or 0. */
@@ -337,8 +292,8 @@ static void print_text(const struct generate_bench *bench)
 {
     const struct vlm_generate_rates *r = &bench->rates;
     printf("generate %s, vocabulary %zu, %s: prompts of %" PRId64 ", %" PRId64 " tokens behind\n",
-           bench->shape_text, bench->config.vocabulary, weights_word(bench), bench->prompt,
-           bench->fresh);
+           bench->shape_text, bench->config.vocabulary,
+           vlm_weights_word((enum vlm_weights)bench->weights), bench->prompt, bench->fresh);
     printf("%-10s %zu, kernels %s\n", "threads", vlm_pool_threads(bench->engine.pool),
            bench->engine.kernels->name);
     printf("%-10s %.1f tokens/s on %.2f cores\n", "prefill", r->prefill, r->cores[0]);
@@ -387,7 +342,7 @@ static void print_json(const struct generate_bench *bench)
     vlm_json_member_string(&json, "job", "generate");
     vlm_json_member_string(&json, "peer", "vlm");
     vlm_json_member_string(&json, "shape", bench->shape_text);
-    vlm_json_member_string(&json, "dtype", weights_word(bench));
+    vlm_json_member_string(&json, "dtype", vlm_weights_word((enum vlm_weights)bench->weights));
     vlm_json_member_string(&json, "unit", "tokens/s");
     vlm_json_member_string(&json, "kernels", bench->engine.kernels->name);
     for (size_t i = 0; i < VLM_COUNTOF(reals); i++) {

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/option.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "nn/ops/activation.h"
 #include "nn/ops/attention.h"
@@ -180,16 +181,10 @@ static void add_sample(struct samples *s, double seconds)
         s->seconds[s->n++] = seconds;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The machine's rates are the best of several turns, so are these. */
 static double best(struct samples *s)
 {
-    qsort(s->seconds, s->n, sizeof(s->seconds[0]), compare_doubles);
+    vlm_machine_sort(s->seconds, s->n);
     return s->n ? s->seconds[0] : INFINITY;
 }
 
@@ -335,17 +330,17 @@ static void run_once(struct vlm_tape *tape, const struct op_case *op, struct ope
 {
     vlm_tape_reset(tape);
     o->x.grad = NULL;
-    double start = vlm_machine_seconds();
+    double start = vlm_now();
     struct vlm_tensor *y = op->run(tape, o);
-    add_sample(forward, vlm_machine_seconds() - start);
+    add_sample(forward, vlm_now() - start);
     struct vlm_node *node = tape->last;
     float *dy = vlm_grad(tape, y);
     if (!node || !dy)
         return;
     fill(dy, vlm_tensor_count(y), 5);
-    start = vlm_machine_seconds();
+    start = vlm_now();
     node->backward(tape, node);
-    add_sample(backward, vlm_machine_seconds() - start);
+    add_sample(backward, vlm_now() - start);
 }
 
 static int run_case(struct ops_bench *bench, const struct op_case *op, struct vlm_err *err)
@@ -398,13 +393,13 @@ static int run_adamw(struct ops_bench *bench, struct vlm_err *err)
     const struct vlm_parameter list = { .tensor = &weight, .flags = VLM_PARAMETER_DECAY };
     rc = vlm_optimizer_init(&optimizer, &bench->engine, &list, 1, &options, err);
     for (bool warm = false; rc == VLM_OK && wants_more(&steps); warm = true) {
-        double start = vlm_machine_seconds();
+        double start = vlm_now();
         double norm = vlm_optimizer_norm(&optimizer);
-        double middle = vlm_machine_seconds();
+        double middle = vlm_now();
         rc = vlm_optimizer_step(&optimizer, 1e-4, norm, err);
         if (warm) {
             add_sample(&norms, middle - start);
-            add_sample(&steps, vlm_machine_seconds() - middle);
+            add_sample(&steps, vlm_now() - middle);
         }
     }
     if (rc == VLM_OK) {

@@ -11,13 +11,12 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/option.h"
+#include "base/progress.h"
 #include "nn/pool.h"
 #include "shard/parts/set.h"
 #include "tokenize/sequence/sample.h"
 #include "tools/bench/bench_sequence.h"
 #include "tools/bench/machine.h"
-
-#include <time.h>
 
 enum { THREADS_MAX = 256 };
 
@@ -121,22 +120,15 @@ static int first_failure(const struct bench *bench, struct vlm_err *err)
     return VLM_OK;
 }
 
-static double cpu_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static int time_stages(struct bench *bench, struct vlm_pool *pool, struct vlm_err *err)
 {
     for (int64_t turn = 0; turn < bench->repeat; turn++)
         for (unsigned stage = 0; stage < STAGES; stage++) {
             bench->stage = stage;
-            double wall = vlm_machine_seconds(), cpu = cpu_seconds();
+            double wall = vlm_now(), cpu = vlm_machine_cpu_seconds();
             vlm_pool_run(pool, (size_t)bench->threads, task, bench);
-            wall = vlm_machine_seconds() - wall;
-            cpu = cpu_seconds() - cpu;
+            wall = vlm_now() - wall;
+            cpu = vlm_machine_cpu_seconds() - cpu;
             int rc = first_failure(bench, err);
             if (rc < 0)
                 return rc;

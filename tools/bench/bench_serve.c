@@ -14,12 +14,6 @@
 
 enum { PROMPT_MOST = 512, REPEAT = 5, TEXTS = 4, TEXT_TOKENS = 64 };
 
-static const char *const dtype_words[] = {
-    [VLM_WEIGHTS_F32] = "fp32",
-    [VLM_WEIGHTS_BF16] = "bf16",
-    [VLM_WEIGHTS_INT8] = "int8",
-};
-
 struct bench {
     const struct vlm_serve_options *options;
     struct vlm_engine engine;
@@ -124,7 +118,7 @@ static void write_text(struct vlm_buffer *out, const struct bench *bench)
     const struct vlm_generate_rates *rates = &bench->rates;
     const struct vlm_generate_load *load = &bench->load;
     vlm_buffer_printf(out, "%s, %s, threads %zu, kernels %s\n", bench->options->model,
-                      dtype_words[load->weights], vlm_pool_threads(bench->engine.pool),
+                      vlm_weights_word(load->weights), vlm_pool_threads(bench->engine.pool),
                       bench->engine.kernels->name);
     vlm_buffer_printf(out, "prompts of %-6zu %10.1f tokens/s\n", load->prompt, rates->prefill);
     vlm_buffer_printf(out, "one stream        %10.1f tokens/s\n", rates->one);
@@ -141,7 +135,7 @@ static void write_json(struct vlm_buffer *out, const struct bench *bench)
     struct vlm_json json = { .out = out };
     vlm_json_open(&json, '{');
     vlm_json_member_string(&json, "model", bench->options->model);
-    vlm_json_member_string(&json, "dtype", dtype_words[bench->load.weights]);
+    vlm_json_member_string(&json, "dtype", vlm_weights_word(bench->load.weights));
     vlm_json_member_string(&json, "kernels", bench->engine.kernels->name);
     vlm_json_member_number(&json, "threads", vlm_pool_threads(bench->engine.pool));
     vlm_json_member_number(&json, "prompt", bench->load.prompt);

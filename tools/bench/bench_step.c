@@ -8,18 +8,19 @@
 
 #include "base/json.h"
 #include "base/option.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "models/model/model.h"
 #include "nn/gemm.h"
 #include "nn/optimizer.h"
 #include "tools/bench/bench_step.h"
+#include "tools/bench/bench_shape.h"
 #include "tools/bench/machine.h"
 
 #include <math.h>
 #include <sys/resource.h>
 
 enum {
-    HEAD_SIZE = 64,
     REPEAT_MAX = 1000,
     FALLS_AFTER = 2, /* timed steps on the same tokens until the loss must be lower */
 };
@@ -49,37 +50,6 @@ struct step_bench {
     double first_loss, loss; /* of the first step, of the last */
 };
 
-/* "6x512" */
-static int read_shape(struct step_bench *bench, struct vlm_err *err)
-{
-    unsigned layers = 0, width = 0;
-    int used = 0;
-    if (sscanf(bench->shape_text, "%4ux%6u%n", &layers, &width, &used) != 2 ||
-        bench->shape_text[used] || !layers || !width || (width > HEAD_SIZE && width % HEAD_SIZE))
-        return vlm_fail(
-            err, VLM_EUSAGE,
-            "option '--shape': '%s' is not LAYERSxWIDTH with a width that is a multiple "
-            "of %d",
-            bench->shape_text, HEAD_SIZE);
-    const size_t heads = width > HEAD_SIZE ? width / HEAD_SIZE : 1;
-    bench->config = (struct vlm_model_config){
-        .layer = vlm_layer_find("pre-ln"),
-        .sizes = { .width = width,
-                   .heads = heads,
-                   .kv_heads = heads,
-                   .head_size = width / heads,
-                   .hidden = 4 * (size_t)width,
-                   .activation = VLM_GELU_TANH,
-                   .norm_epsilon = 1e-5f,
-                   .position = VLM_POSITION_LEARNED },
-        .layers = layers,
-        .vocabulary = (size_t)bench->vocabulary,
-        .context = (size_t)bench->sequence,
-        .tied = true,
-    };
-    return VLM_OK;
-}
-
 static int check_sizes(struct step_bench *bench, struct vlm_err *err)
 {
     int64_t part = bench->sequence * bench->micro;
@@ -91,7 +61,8 @@ static int check_sizes(struct step_bench *bench, struct vlm_err *err)
     bench->parts = (size_t)(bench->tokens / part);
     bench->rows.n = (size_t)part;
     bench->targets.weight_sum = (double)bench->tokens;
-    return read_shape(bench, err);
+    return vlm_bench_shape(&bench->config, bench->shape_text, (size_t)bench->vocabulary,
+                           (size_t)bench->sequence, err);
 }
 
 /* Random tokens; what follows each is its target. */
@@ -229,14 +200,6 @@ static size_t peak_of_process(void)
     return (size_t)usage.ru_maxrss * 1024;
 }
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
-}
-
 /* GFLOP/s of OpenBLAS in the product of a block's first half of the MLP, the best of some. */
 static int time_sgemm(struct step_bench *bench, double *rate, struct vlm_err *err)
 {
@@ -261,9 +224,9 @@ static int time_sgemm(struct step_bench *bench, double *rate, struct vlm_err *er
                                   .c_row = out };
     double best = INFINITY;
     for (int i = 0; i < TURNS; i++) {
-        double start = vlm_machine_seconds();
+        double start = vlm_now();
         vlm_gemm_openblas(&job, vlm_pool_threads(bench->engine.pool));
-        best = fmin(best, vlm_machine_seconds() - start);
+        best = fmin(best, vlm_now() - start);
     }
     *rate = 2e-9 * (double)ROWS * (double)in * (double)out / best;
     return VLM_OK;
@@ -275,12 +238,12 @@ static int measure(struct step_bench *bench, struct vlm_err *err)
     int rc = run_step(bench, err);
     bench->first_loss = bench->loss;
     for (size_t i = 0; rc == VLM_OK && i < (size_t)bench->repeat; i++) {
-        double start = vlm_machine_seconds(), cpu = cpu_seconds();
+        double start = vlm_now(), cpu = vlm_machine_cpu_seconds();
         rc = run_step(bench, err);
-        double took = vlm_machine_seconds() - start;
+        double took = vlm_now() - start;
         bench->rates[i] = (double)bench->tokens / took;
         bench->wall += took;
-        bench->cpu += cpu_seconds() - cpu;
+        bench->cpu += vlm_machine_cpu_seconds() - cpu;
         if (i == 0)
             bench->peak = peak_of_process();
         if (rc == VLM_OK)
@@ -292,15 +255,9 @@ static int measure(struct step_bench *bench, struct vlm_err *err)
     return rc;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(double *x, size_t n)
 {
-    qsort(x, n, sizeof(*x), compare_doubles);
+    vlm_machine_sort(x, n);
     return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
 }
 

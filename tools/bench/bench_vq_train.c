@@ -6,13 +6,13 @@
 
 #include "base/json.h"
 #include "base/option.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "tools/bench/bench_vq_train.h"
 #include "tools/bench/machine.h"
 #include "vqgan/train/vq_trainer.h"
 
 #include <math.h>
-#include <sys/resource.h>
 
 enum {
     CELL = 16,
@@ -63,14 +63,6 @@ static int prepare(struct vq_bench *bench, struct vlm_err *err)
     return rc;
 }
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
-}
-
 /* One step without the clock, which touches all memory, then `repeat` with it. */
 static int measure(struct vq_bench *bench, struct vlm_err *err)
 {
@@ -80,12 +72,12 @@ static int measure(struct vq_bench *bench, struct vlm_err *err)
     int rc = vlm_vq_trainer_step(&bench->trainer, &batch, err);
     bench->first_loss = bench->trainer.last.loss;
     for (size_t i = 0; rc == VLM_OK && i < (size_t)bench->repeat; i++) {
-        double start = vlm_machine_seconds(), cpu = cpu_seconds();
+        double start = vlm_now(), cpu = vlm_machine_cpu_seconds();
         rc = vlm_vq_trainer_step(&bench->trainer, &batch, err);
-        double took = vlm_machine_seconds() - start;
+        double took = vlm_now() - start;
         bench->rates[i] = (double)bench->batch / took;
         bench->wall += took;
-        bench->cpu += cpu_seconds() - cpu;
+        bench->cpu += vlm_machine_cpu_seconds() - cpu;
         bench->loss = bench->trainer.last.loss;
         if (rc == VLM_OK && bench->trainer.last.verdict != VLM_GUARD_ACCEPT)
             rc = vlm_fail(err, VLM_EFAIL, "step %zu with loss %g was not accepted", i + 1,
@@ -95,12 +87,6 @@ static int measure(struct vq_bench *bench, struct vlm_err *err)
         rc = vlm_fail(err, VLM_EFAIL, "the loss did not fall: %g, then %g", bench->first_loss,
                       bench->loss);
     return rc;
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 static void print_text(const struct vq_bench *bench)
@@ -190,7 +176,7 @@ int vlm_bench_vq_train(int argc, char **argv)
     if (rc == VLM_OK)
         rc = measure(&bench, &err);
     if (rc == VLM_OK) {
-        qsort(bench.rates, (size_t)bench.repeat, sizeof(double), compare_doubles);
+        vlm_machine_sort(bench.rates, (size_t)bench.repeat);
         if (bench.json)
             print_json(&bench);
         else

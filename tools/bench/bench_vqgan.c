@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/option.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "tools/bench/bench_vqgan.h"
 #include "tools/bench/machine.h"
@@ -212,14 +213,6 @@ static void *work(void *argument)
     return NULL;
 }
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec +
-           (double)usage.ru_stime.tv_sec + 1e-6 * (double)usage.ru_stime.tv_usec;
-}
-
 static int run_workers(struct vqgan_bench *bench, struct worker *workers, struct vlm_err *err)
 {
     const size_t n = (size_t)bench->threads;
@@ -236,11 +229,11 @@ static int run_workers(struct vqgan_bench *bench, struct worker *workers, struct
             return vlm_fail(err, VLM_ELIMIT, "cannot start %zu threads", n);
     if (rc == VLM_OK) {
         pthread_barrier_wait(&bench->barrier);
-        bench->wall = vlm_machine_seconds();
-        bench->cpu = cpu_seconds();
+        bench->wall = vlm_now();
+        bench->cpu = vlm_machine_cpu_seconds();
         pthread_barrier_wait(&bench->barrier);
-        bench->wall = vlm_machine_seconds() - bench->wall;
-        bench->cpu = cpu_seconds() - bench->cpu;
+        bench->wall = vlm_now() - bench->wall;
+        bench->cpu = vlm_machine_cpu_seconds() - bench->cpu;
         for (size_t i = 0; i < n; i++)
             pthread_join(workers[i].thread, NULL);
         pthread_barrier_destroy(&bench->barrier);

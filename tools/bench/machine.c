@@ -1,10 +1,11 @@
 /* machine.c - peak and bandwidth of this machine, by the threads that the measured code uses too. */
 #include "base/vlm.h"
 
-#include <time.h>
-
+#include "base/progress.h"
 #include "nn/memory.h"
 #include "tools/bench/machine.h"
+
+#include <time.h>
 
 enum {
     TURNS = 5,
@@ -14,11 +15,22 @@ enum {
     MEMORY_MIB = 256,    /* of each array: beyond any cache */
 };
 
-double vlm_machine_seconds(void)
+double vlm_machine_cpu_seconds(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static int compare_reals(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+void vlm_machine_sort(double *list, size_t n)
+{
+    qsort(list, n, sizeof(*list), compare_reals);
 }
 
 bool vlm_machine_has_bf16(const struct vlm_engine *engine)
@@ -53,9 +65,9 @@ double vlm_machine_peak(const struct vlm_engine *engine, enum vlm_dtype precisio
     size_t tasks = PEAK_TASKS * vlm_pool_threads(engine->pool);
     float sink;
     double flops = spin(turn.kernels, precision, &sink) * (double)tasks;
-    double begin = vlm_machine_seconds();
+    double begin = vlm_now();
     vlm_pool_run(engine->pool, tasks, peak_task, &turn);
-    return flops / (vlm_machine_seconds() - begin) * 1e-9;
+    return flops / (vlm_now() - begin) * 1e-9;
 }
 
 static void read_task(void *argument, size_t task, size_t worker)
@@ -69,9 +81,9 @@ static void read_task(void *argument, size_t task, size_t worker)
 double vlm_machine_read(const struct vlm_engine *engine, const void *data, size_t bytes)
 {
     struct turn turn = { .kernels = engine->kernels->gemm, .a = data };
-    double begin = vlm_machine_seconds();
+    double begin = vlm_now();
     vlm_pool_run(engine->pool, bytes / PART, read_task, &turn);
-    return (double)(bytes / PART * PART) / (vlm_machine_seconds() - begin) * 1e-9;
+    return (double)(bytes / PART * PART) / (vlm_now() - begin) * 1e-9;
 }
 
 static void triad_task(void *argument, size_t task, size_t worker)
@@ -87,9 +99,9 @@ static double triad(const struct vlm_engine *engine, const char *a, const char *
                     size_t bytes)
 {
     struct turn turn = { .kernels = engine->kernels->gemm, .a = a, .b = b, .c = c };
-    double begin = vlm_machine_seconds();
+    double begin = vlm_now();
     vlm_pool_run(engine->pool, bytes / PART, triad_task, &turn);
-    return 3 * (double)bytes / (vlm_machine_seconds() - begin) * 1e-9;
+    return 3 * (double)bytes / (vlm_now() - begin) * 1e-9;
 }
 
 int vlm_machine_measure(struct vlm_machine *machine, const struct vlm_engine *engine,

@@ -31,7 +31,10 @@ double vlm_machine_read(const struct vlm_engine *engine, const void *data, size_
 /* Whether products of bf16 are faster than those of fp32 on this CPU. */
 bool vlm_machine_has_bf16(const struct vlm_engine *engine);
 
-/* Seconds of a clock that only goes forward. */
-double vlm_machine_seconds(void);
+/* Seconds of the CPU that all threads of this process have had. */
+double vlm_machine_cpu_seconds(void);
+
+/* Sorts what several turns measured, the least first. */
+void vlm_machine_sort(double *list, size_t n);
 
 #endif

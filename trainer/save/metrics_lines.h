@@ -9,7 +9,7 @@
 #define VLM_TRAINER_METRICS_LINES_H
 
 #include "nn/guard.h"
-#include "trainer/run/evaluate.h"
+#include "trainer/data/evaluation_sums.h"
 #include "trainer/save/metrics.h"
 
 /* A step. Numbers that are not finite are written as null. */

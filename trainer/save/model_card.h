@@ -12,7 +12,7 @@
 #include "models/folder/model_folder.h"
 #include "models/recipe/recipe.h"
 #include "trainer/data/corpus.h"
-#include "trainer/run/evaluate.h"
+#include "trainer/data/evaluation_sums.h"
 
 /* All borrowed. */
 struct vlm_model_card {
