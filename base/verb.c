@@ -8,7 +8,7 @@ static void print_help(const struct vlm_verbs *program, FILE *out)
     fprintf(out, "usage: %s %s\n\n%s\n\n", program->name, program->synopsis, program->summary);
     for (size_t i = 0; i < program->n; i++)
         fprintf(out, "  %-8s  %s\n", program->list[i].name, program->list[i].help);
-    fprintf(out, "\n%s", program->closing);
+    fprintf(out, "%s%s", program->closing ? "\n" : "", program->closing ? program->closing : "");
 }
 
 int vlm_verbs_main(const struct vlm_verbs *program, int argc, char **argv)

@@ -21,7 +21,7 @@ struct vlm_verbs {
     const char *name;     /* "vlm-inspect" */
     const char *synopsis; /* behind the name */
     const char *summary;  /* a paragraph */
-    const char *closing;  /* of --help: examples */
+    const char *closing;  /* of --help: examples; NULL: none */
     const struct vlm_verb *list;
     size_t n;
 };

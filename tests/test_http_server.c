@@ -568,6 +568,35 @@ static void readers_that_stall_are_left(void **state)
     stop_server(&server);
 }
 
+/* Answers that nobody reads take only so much memory together; who gets one now is not the one to pay for it. */
+static void unread_answers_are_bounded(void **state)
+{
+    (void)state;
+    enum { N = 5, PART = 60 << 20 };
+    struct server server;
+    struct client client[N];
+    size_t n_left = 0;
+    start_server(&server, &defaults);
+    uint8_t *bytes = calloc(1, PART);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < N; i++) {
+        connect_client(&client[i], &server);
+        say_text(&client[i], "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        pump_for(&server, 0.01);
+        assert_int_equal(server.n_held, i + 1);
+        vlm_exchange_send(server.held[i], bytes, PART);
+        pump_for(&server, 0.01);
+    }
+    free(bytes);
+    for (size_t i = 0; i < N; i++)
+        n_left += server.held[i] != NULL;
+    assert_int_equal(n_left, N - 1);
+    assert_non_null(server.held[N - 1]);
+    for (size_t i = 0; i < N; i++)
+        close_client(&client[i]);
+    stop_server(&server);
+}
+
 /* ---- clients that leave ---- */
 
 enum leaving { LEAVES, RESETS, LEAVES_PIPELINED, LEAVES_FULL };
@@ -876,6 +905,7 @@ int main(void)
         cmocka_unit_test(fields_of_answers_are_one_line),
         cmocka_unit_test(slow_clients_are_closed),
         cmocka_unit_test(readers_that_stall_are_left),
+        cmocka_unit_test(unread_answers_are_bounded),
         cmocka_unit_test(leaving_is_noticed_in_time),
         cmocka_unit_test(half_closed_clients_wait),
         cmocka_unit_test(an_exchange_outlives_its_client),

@@ -27,7 +27,8 @@ enum {
     INPUT_MAX = 16384, /* of what is not looked at yet */
     RATE_MIN = 1024,   /* bytes a second, of bodies and of answers */
     LINGER_SECONDS = 2,
-    PROBE_MS = 50, /* the second probe; then twice as long each time */
+    UNSENT_MAX = 256 << 20, /* bytes of all answers together that clients have not taken */
+    PROBE_MS = 50,          /* the second probe; then twice as long each time */
     PROBE_MS_MAX = 1000,
     LOOK_MS = 5, /* from a probe to its answer, on the same machine or network */
 };
@@ -90,6 +91,7 @@ static void drop_exchange(struct vlm_connection *connection, int status, bool ow
 static void close_connection(struct vlm_connection *connection)
 {
     struct vlm_http_server *http = connection->http;
+    http->unsent_bytes -= connection->unsent;
     if (connection->previous)
         connection->previous->next = connection->next;
     else
@@ -439,7 +441,7 @@ static void on_written(struct bufferevent *io, void *argument)
     struct vlm_connection *connection = argument;
     (void)io;
     connection->emptied = true;
-    if (connection->state == VLM_CONNECTION_FLUSH)
+    if (connection->state == VLM_CONNECTION_FLUSH && !connection->broken)
         flushed(connection);
 }
 
@@ -462,11 +464,40 @@ static void on_wake(evutil_socket_t fd, short what, void *argument)
         flushed(connection);
 }
 
+static void count_unsent(struct vlm_connection *connection, size_t size)
+{
+    connection->http->unsent_bytes += size;
+    connection->http->unsent_bytes -= connection->unsent;
+    connection->unsent = size;
+}
+
+/* Gives up the client that leaves most of its answer with us; not the one that gets it just now, unless it is alone. Memory
+ * goes back at once: the loop may have more to do before it comes to that client. */
+static void give_up_largest(const struct vlm_http_server *http, struct vlm_connection *growing)
+{
+    struct vlm_connection *found = growing;
+    for (struct vlm_connection *c = http->first; c; c = c->next)
+        if (c != growing && c->unsent && (found == growing || c->unsent > found->unsent))
+            found = c;
+    found->broken = true;
+    count_unsent(found, 0);
+    event_active(found->wake, 0, 0);
+    if (found == growing) /* libevent is in the middle of its output */
+        return;
+    struct evbuffer *output = bufferevent_get_output(found->io);
+    evbuffer_unfreeze(output, 1);
+    evbuffer_drain(output, evbuffer_get_length(output));
+    evbuffer_freeze(output, 1);
+}
+
 static void on_drained(struct evbuffer *output, const struct evbuffer_cb_info *info, void *argument)
 {
     struct vlm_connection *connection = argument;
-    (void)output;
     connection->drained += info->n_deleted;
+    if (!connection->broken)
+        count_unsent(connection, evbuffer_get_length(output));
+    if (connection->http->unsent_bytes > UNSENT_MAX)
+        give_up_largest(connection->http, connection);
 }
 
 /* A reader is too slow when its output was never empty in write_seconds and moved by less than RATE_MIN. */

@@ -33,6 +33,7 @@ struct vlm_http_server {
     size_t n_accepted;    /* ever */
     size_t n_exchanges;   /* from the call of handle until the answer is with the kernel */
     size_t body_bytes, body_bytes_max; /* memory of bodies of all connections */
+    size_t unsent_bytes;               /* of answers of all connections */
     uint64_t id_seed, id_count;
     uint64_t log_lost; /* lines that could not be written since the last one that was */
     uint64_t log_lost_ever;
@@ -69,6 +70,7 @@ struct vlm_connection {
     bool broken;       /* writing failed */
     bool emptied;      /* all output left since the timer of the stall was set */
     double since;      /* when the state began */
+    size_t unsent;     /* bytes of answers, as counted in http->unsent_bytes */
     size_t body_seen;  /* bytes of the body that were there when its time was looked at */
     uint64_t drained;  /* bytes that left */
     uint64_t stall_at; /* drained when the timer of the stall was set */

@@ -104,7 +104,7 @@ static int open_model(struct vlm_server *server, struct vlm_err *err)
     server->parameters = folder->model.count;
     server->model_hash = /* before they are packed: that of a folder, whatever --dtype */
         vlm_xxh3(folder->model.values, folder->model.count * sizeof(*folder->model.values));
-    if (!folder->has_vocabulary)
+    if (!folder->tokenizer)
         return vlm_fail(err, VLM_EFORMAT, "'%s' has no text tokenizer: a prompt has no ids",
                         options->model);
     rc = name_model(server, err);

@@ -30,3 +30,5 @@ attempt -m run/model --text A --top-p 1.5
 attempt -m run/model --text A --top-k -1
 attempt -m run/model --text A -n 0
 attempt -m plain/model --text '{image}' absent.png
+rm plain/model/tokenizer.json
+attempt -m plain/model --text A

@@ -40,3 +40,5 @@ attempt -m run/model --api-key-file absent
 sed 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 1048576/' run/model/config.json >config
 cp config run/model/config.json
 attempt -m run/model --no-verify --parallel 256 --cache-slots 4096 2>&1 | sed 's/[0-9.]* are free/N are free/'
+rm run/model/tokenizer.json
+attempt -m run/model --no-verify

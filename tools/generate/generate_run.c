@@ -70,7 +70,7 @@ static int open_model(struct run *run, struct vlm_err *err)
 {
     const struct vlm_generate_request *request = run->request;
     int rc = vlm_model_folder_open(&run->folder, request->model, 0, err);
-    if (rc == VLM_OK && !run->folder->has_vocabulary)
+    if (rc == VLM_OK && !run->folder->tokenizer)
         rc = vlm_fail(err, VLM_EFORMAT, "'%s' has no text tokenizer: a prompt has no ids",
                       request->model);
     if (rc == VLM_OK && run->folder->images)
