@@ -639,7 +639,7 @@ void vlm_post_chat(struct vlm_service *service, struct vlm_exchange *exchange)
 
 void vlm_describe_chat(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, groups, "ChatCompletion");
+    vlm_openapi_model(out, &vlm_kind_chat, "ChatCompletion");
 }
 
 /* ---- the template alone ---- */

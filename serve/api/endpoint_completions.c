@@ -422,5 +422,5 @@ void vlm_post_completions(struct vlm_service *service, struct vlm_exchange *exch
 
 void vlm_describe_completions(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, groups, "Completion");
+    vlm_openapi_model(out, &vlm_kind_completions, "Completion");
 }

@@ -613,10 +613,10 @@ void vlm_post_completion(struct vlm_service *service, struct vlm_exchange *excha
 
 void vlm_describe_infill(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, infill_groups, "Answer");
+    vlm_openapi_model(out, &vlm_kind_infill, "Answer");
 }
 
 void vlm_describe_completion(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, completion_groups, "Answer");
+    vlm_openapi_model(out, &vlm_kind_completion, "Answer");
 }

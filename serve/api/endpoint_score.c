@@ -422,5 +422,5 @@ void vlm_post_score(struct vlm_service *service, struct vlm_exchange *exchange)
 
 void vlm_describe_score(struct vlm_buffer *out)
 {
-    vlm_openapi_model(out, groups, "Answer");
+    vlm_openapi_model(out, &vlm_kind_score, "Answer");
 }

@@ -2,6 +2,7 @@
 #include "base/vlm.h"
 #include "serve/api/openapi.h"
 
+#include "serve/api/call.h"
 #include "serve/api/endpoints.h"
 
 /* ---- pieces ---- */
@@ -111,13 +112,15 @@ static void write_body(struct vlm_json *json, const struct vlm_field_group *cons
     vlm_json_close(json, '}');
 }
 
-void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
-                       const char *answer)
+void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_call_kind *kind, const char *answer)
 {
     struct vlm_json json = { .out = out };
-    struct vlm_request defaults;
-    vlm_request_init(&defaults);
-    write_body(&json, groups, &defaults);
+    /* As vlm_call_new() makes it: tables name members behind the request, too. */
+    struct vlm_call *defaults = calloc(1, kind->size);
+    if (defaults)
+        vlm_request_init(&defaults->request);
+    write_body(&json, kind->groups, defaults);
+    free(defaults);
     write_responses(&json, "application/json", answer, true, VLM_OPENAPI_404 | VLM_OPENAPI_503);
 }
 

@@ -10,9 +10,11 @@ enum vlm_openapi_status {
     VLM_OPENAPI_503 = 2,
 };
 
-/* "requestBody": {...}, "responses": {...} of an endpoint with a JSON body by tables, whose answer is the named schema of
- * the components (NULL: any object), and which makes the model work: it may be streamed. */
-void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_field_group *const *groups,
+/* "requestBody": {...}, "responses": {...} of an endpoint whose JSON body is read by kind->groups, whose answer is the
+ * named schema of the components (NULL: any object), and which makes the model work: it may be streamed. Without
+ * memory for a call of the kind the defaults of the fields are left out. */
+struct vlm_call_kind;
+void vlm_openapi_model(struct vlm_buffer *out, const struct vlm_call_kind *kind,
                        const char *answer);
 
 /* The same of one that answers at once. request: its defaults, NULL: none. groups NULL: no body. */
