@@ -692,7 +692,7 @@ void vlm_post_template(struct vlm_service *service, struct vlm_exchange *exchang
 
 void vlm_describe_template(struct vlm_buffer *out)
 {
-    struct vlm_request defaults;
-    vlm_request_init(&defaults);
+    struct chat defaults = { 0 };
+    vlm_request_init(&defaults.call.request);
     vlm_openapi_body(out, groups, &defaults, "Answer", VLM_OPENAPI_404 | VLM_OPENAPI_503);
 }
