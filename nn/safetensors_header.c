@@ -138,7 +138,7 @@ static int read_members(struct header *h, struct vlm_safetensors_entry *entry)
 
 static int check_size(struct header *h, struct vlm_safetensors_entry *entry)
 {
-    size_t size = vlm_safetensors_dtype_size(entry->dtype), bytes;
+    size_t size = vlm_safetensors_dtype_size(entry->dtype), bytes = 0;
     bool fits = vlm_safetensors_product(&entry->count, entry->shape, entry->rank) &&
                 !__builtin_mul_overflow(entry->count, size, &bytes);
     if (!fits)
