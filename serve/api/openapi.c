@@ -2,7 +2,6 @@
 #include "base/vlm.h"
 #include "serve/api/openapi.h"
 
-#include "serve/api/call.h"
 #include "serve/api/endpoints.h"
 
 /* ---- pieces ---- */
