@@ -71,6 +71,12 @@ static void wrong_requests_say_what_is_wrong(void **state)
           400, "messages[0].content[0].image_url.url" },
         { "/infill", "{\"document\":[{\"type\":\"text\",\"text\":\"a\"}]}", 400, "document" },
         { "/infill", "{}", 400, NULL },
+        { "/infill",
+          "{\"document\":[{\"type\":\"mask\",\"id\":3},{\"type\":\"text\",\"text\":\"a\"},"
+          "{\"type\":\"mask\",\"id\":3}]}",
+          400, "document[2].id" },
+        { "/infill", "{\"input_prefix\":\"a\",\"input_extra\":[{\"filename\":1,\"text\":\"b\"}]}",
+          400, "input_extra[0].filename" },
         { "/score", "{\"prompt\":[2]}", 400, "prompt" },
         { "/tokenize", "{}", 400, "content" },
         { "/detokenize", "{\"tokens\":[4000000000]}", 400, "tokens[0]" },
@@ -537,6 +543,29 @@ static void documents_are_filled(void **state)
     forget(&answer);
 }
 
+/* As editors send it ahead of what they will ask: the prompt is read, and nothing of an answer counts. */
+static void prompts_are_read_ahead(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"input_prefix\":\"<p>The\",\"input_suffix\":\"</p>\",\"n_predict\":0,\"n_probs\":1}",
+        "{\"document\":[{\"type\":\"text\",\"text\":\"<p>\"},{\"type\":\"mask\",\"id\":0}],"
+        "\"n_predict\":0,\"n_probs\":1}"
+    };
+    static const char *const contents[] = { "", "<p>" };
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(bodies); i++) {
+        struct answer answer = ask_well("/infill", bodies[i]);
+        assert_string_equal(contents[i], text_at(&answer, "content"));
+        assert_string_equal("none", text_at(&answer, "stop_type"));
+        assert_int_equal(0, number_at(&answer, "tokens_predicted"));
+        assert_int_equal(0, number_at(&answer, "usage.completion_tokens"));
+        assert_int_equal(0, number_at(&answer, "timings.predicted_n"));
+        assert_int_equal(0, json_object_array_length(at(answer.json, "logprobs.content")));
+        assert_true(number_at(&answer, "tokens_evaluated") > 0);
+        forget(&answer);
+    }
+}
+
 /* ---- scores ---- */
 
 /* How likely drawn tokens were is what their score says afterwards. */
@@ -799,6 +828,7 @@ int main(void)
         cmocka_unit_test(prompts_are_cut_on_request),
         cmocka_unit_test(pictures_are_counted),
         cmocka_unit_test(documents_are_filled),
+        cmocka_unit_test(prompts_are_read_ahead),
         cmocka_unit_test(orders_are_kept),
         cmocka_unit_test(scores_are_those_of_answers),
         cmocka_unit_test(the_likeliest_candidate_comes_first),
