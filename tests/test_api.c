@@ -72,6 +72,12 @@ static void wrong_requests_say_what_is_wrong(void **state)
           400, "messages[0].content[0].image_url.url" },
         { "/infill", "{\"document\":[{\"type\":\"text\",\"text\":\"a\"}]}", 400, "document" },
         { "/infill", "{}", 400, NULL },
+        { "/infill",
+          "{\"document\":[{\"type\":\"mask\",\"id\":3},{\"type\":\"text\",\"text\":\"a\"},"
+          "{\"type\":\"mask\",\"id\":3}]}",
+          400, "document[2].id" },
+        { "/infill", "{\"input_prefix\":\"a\",\"input_extra\":[{\"filename\":1,\"text\":\"b\"}]}",
+          400, "input_extra[0].filename" },
         { "/score", "{\"prompt\":[2]}", 400, "prompt" },
         { "/tokenize", "{}", 400, "content" },
         { "/detokenize", "{\"tokens\":[4000000000]}", 400, "tokens[0]" },
@@ -562,6 +568,66 @@ static void documents_are_filled(void **state)
     forget(&answer);
 }
 
+/* As editors send it ahead of what they will ask: the prompt is read, and nothing of an answer counts. */
+static void prompts_are_read_ahead(void **state)
+{
+    static const char *const bodies[] = {
+        "{\"input_prefix\":\"<p>The\",\"input_suffix\":\"</p>\",\"n_predict\":0,\"n_probs\":1}",
+        "{\"document\":[{\"type\":\"text\",\"text\":\"<p>\"},{\"type\":\"mask\",\"id\":0}],"
+        "\"n_predict\":0,\"n_probs\":1}"
+    };
+    static const char *const contents[] = { "", "<p>" };
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(bodies); i++) {
+        struct answer answer = ask_well("/infill", bodies[i]);
+        assert_string_equal(contents[i], text_at(&answer, "content"));
+        assert_string_equal("none", text_at(&answer, "stop_type"));
+        assert_int_equal(0, number_at(&answer, "tokens_predicted"));
+        assert_int_equal(0, number_at(&answer, "usage.completion_tokens"));
+        assert_int_equal(0, number_at(&answer, "timings.predicted_n"));
+        assert_int_equal(0, json_object_array_length(at(answer.json, "logprobs.content")));
+        assert_true(number_at(&answer, "tokens_evaluated") > 0);
+        forget(&answer);
+    }
+}
+
+/* The words that end the template's answer do not, no more than the end itself. */
+static void chats_without_an_end_are_long(void **state)
+{
+    struct vlm_buffer ids = { 0 };
+    bool ended = false;
+    (void)state;
+    vlm_buffer_text(&ids, "[");
+    add_text_ids(&ids, "</p>");
+    vlm_buffer_text(&ids, "]");
+    vlm_buffer_byte(&ids, 0);
+    json_object *list = json_tokener_parse((const char *)ids.data);
+    struct vlm_buffer bias = { 0 };
+    for (size_t i = 0; i < json_object_array_length(list); i++)
+        vlm_buffer_printf(&bias, "%s\"%" PRId64 "\":100", i ? "," : "",
+                          json_object_get_int64(json_object_array_get_idx(list, i)));
+    vlm_buffer_byte(&bias, 0);
+    for (int seed = 0; seed < 20 && !ended; seed++) {
+        static const char form[] =
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"max_tokens\":120,\"seed\":%d,"
+            "\"logit_bias\":{%s}%s}";
+        char body[512];
+        snprintf(body, sizeof(body), form, seed, (const char *)bias.data, "");
+        struct answer answer = ask_well(CHAT, body);
+        ended = !strcmp("stop", text_at(&answer, "choices.0.finish_reason"));
+        forget(&answer);
+        snprintf(body, sizeof(body), form, seed, (const char *)bias.data, ",\"ignore_eos\":true");
+        answer = ask_well(CHAT, body);
+        assert_string_equal("length", text_at(&answer, "choices.0.finish_reason"));
+        assert_int_equal(120, number_at(&answer, "usage.completion_tokens"));
+        forget(&answer);
+    }
+    assert_true(ended); /* one of them would have */
+    json_object_put(list);
+    vlm_buffer_release(&ids);
+    vlm_buffer_release(&bias);
+}
+
 /* ---- scores ---- */
 
 /* How likely drawn tokens were is what their score says afterwards. */
@@ -863,6 +929,8 @@ int main(void)
         cmocka_unit_test(prompts_are_cut_on_request),
         cmocka_unit_test(pictures_are_counted),
         cmocka_unit_test(documents_are_filled),
+        cmocka_unit_test(prompts_are_read_ahead),
+        cmocka_unit_test(chats_without_an_end_are_long),
         cmocka_unit_test(orders_are_kept),
         cmocka_unit_test(scores_are_those_of_answers),
         cmocka_unit_test(the_likeliest_candidate_comes_first),

@@ -567,7 +567,7 @@ static void values_of_infills(void **state)
         { "{\"document\":[{\"type\":\"mask\"},{\"type\":\"mask\"}],\"order\":[1,1]}", "order[1]" },
         { "{\"document\":[{\"type\":\"mask\"},{\"type\":\"mask\"}],\"order\":[1,2]}", "order[1]" },
         { "{\"document\":[{\"type\":\"mask\",\"id\":4},{\"type\":\"mask\",\"id\":4}]}",
-          "document[0].id" },
+          "document[1].id" },
         { "{\"document\":[{\"type\":\"mask\",\"max_tokens\":0}]}", "document[0].max_tokens" },
         { "{\"document\":[{\"type\":\"mask\"},{\"type\":\"text\",\"text\":\"a\",\"mask\":{\"rect\":"
           "[0,0,0,4]}}]}",

@@ -738,7 +738,7 @@ static void check_bad_files(struct serving *serving, const char *folder,
     append_file(folder, "deleted.jsonl", "{\"sha256\": \"12\"}\n");
     decode(serving, &outcome, codes, &none);
     assert_int_equal(outcome.rc, VLM_OK);
-    assert_non_null(strstr(serving->warning, "line 3: 'sha256' is not 64 hexadecimal digits"));
+    assert_non_null(strstr(serving->warning, "line 4: 'sha256' is not 64 hexadecimal digits"));
     assert_false(vlm_pictures_is_deleted(serving->pictures, sha256));
     char *path = vlm_path_join(folder, "deleted.jsonl");
     assert_int_equal(unlink(path), 0);
@@ -797,6 +797,16 @@ static void deleted_pictures_are_refused_from_the_next_request_on(void **state)
     codes[0] = VLM_CODE_UNKNOWN; /* a preview */
     decode(&serving, &outcome, codes, &none);
     assert_int_equal(outcome.rc, VLM_OK);
+    /* A picture of our own, by the hash of its file. */
+    const struct vlm_picture_form png = { .format = VLM_PICTURE_PNG };
+    memset(codes, 0, sizeof(codes));
+    decode(&serving, &outcome, codes, &png);
+    assert_int_equal(outcome.rc, VLM_OK);
+    vlm_sha256(sha256, outcome.file.data, outcome.file.size);
+    delete_image(folder, sha256);
+    decode(&serving, &outcome, codes, &png);
+    assert_int_equal(outcome.rc, VLM_EUSAGE);
+    assert_int_equal(outcome.file.size, 0);
     check_bad_files(&serving, folder, others);
     close_serving(&serving);
     vlm_tokenizer_close(tokenizer);

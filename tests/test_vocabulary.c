@@ -108,6 +108,39 @@ static void limits(void **state)
     init(&vocabulary, *state, 65535, VLM_MASKS_MAX);
 }
 
+/* The ids of a foreign model are its own, also those that its tokenizer does not know. */
+static void controls_stand_behind_the_ids_of_others(void **state)
+{
+    struct vlm_text_tokenizer *tokenizer = fixture_tokenizer(false);
+    struct vlm_vocabulary vocabulary;
+    struct vlm_buffer text = { 0 };
+    struct vlm_err err = { 0 };
+    (void)state;
+    const uint32_t n = vlm_text_tokenizer_size(tokenizer), size = n + 40;
+    const struct vlm_vocabulary_options options = { .behind = size };
+    assert_int_equal(vlm_vocabulary_init(&vocabulary, tokenizer, &options, &err), VLM_OK);
+    for (uint32_t i = 0; i < VLM_CONTROLS; i++)
+        assert_int_equal(vocabulary.control[i], size + i);
+    assert_int_equal(vocabulary.mask[0], size + VLM_CONTROLS);
+    vocabulary.foreign = true;
+    vocabulary.size = size;
+    for (uint32_t id = n; id < size; id++) {
+        assert_true(vlm_vocabulary_is_nameless(&vocabulary, id));
+        assert_false(vlm_vocabulary_is_control(&vocabulary, id));
+        assert_int_equal(vlm_vocabulary_mask_number(&vocabulary, id), -1);
+    }
+    assert_false(vlm_vocabulary_is_nameless(&vocabulary, n - 1));
+    const uint32_t ids[] = { n - 1, size - 1, n, n - 1 };
+    assert_int_equal(vlm_sequence_text(&text, &vocabulary, ids, 1, &err), VLM_OK);
+    const size_t once = text.size;
+    vlm_buffer_reset(&text);
+    assert_int_equal(vlm_sequence_text(&text, &vocabulary, ids, 4, &err), VLM_OK);
+    assert_int_equal(text.size, 2 * once);
+    assert_true(once > 0);
+    vlm_buffer_release(&text);
+    vlm_text_tokenizer_close(tokenizer);
+}
+
 /* A tokenizer that finds its added words in all text must not lend them as control tokens. */
 static void words_that_text_can_forge(void **state)
 {
@@ -214,6 +247,7 @@ int main(void)
         cmocka_unit_test(controls_of_our_own_come_first),
         cmocka_unit_test(more_masks_than_the_tokenizer_has),
         cmocka_unit_test(limits),
+        cmocka_unit_test(controls_stand_behind_the_ids_of_others),
         cmocka_unit_test(words_that_text_can_forge),
         cmocka_unit_test(tokens_for_people),
         cmocka_unit_test(gpt2),

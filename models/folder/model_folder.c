@@ -257,14 +257,17 @@ static int open_tokenizer(struct opening *o, struct vlm_err *err)
         return vlm_fail(err, VLM_EFORMAT,
                         "'%s': the tokenizer has %" PRIu32 " ids, the model a vocabulary of %zu",
                         o->path, n, o->config.model.vocabulary);
-    const struct vlm_vocabulary_options options = { .n_codes = o->config.vocabulary.n_codes,
-                                                    .n_masks = o->config.vocabulary.n_masks };
+    const bool foreign = !o->config.has_vocabulary && !o->config.vocabulary.n_codes;
+    const struct vlm_vocabulary_options options = {
+        .n_codes = o->config.vocabulary.n_codes,
+        .n_masks = o->config.vocabulary.n_masks,
+        .behind = foreign ? (uint32_t)o->config.model.vocabulary : 0,
+    };
     rc = vlm_vocabulary_init(&folder->vocabulary, folder->tokenizer, &options, err);
     folder->has_vocabulary = rc == VLM_OK;
-    if (rc == VLM_OK && !o->config.has_vocabulary && !options.n_codes) {
+    if (rc == VLM_OK && foreign) {
         folder->vocabulary.foreign = true;
-        folder->vocabulary.size =
-            (uint32_t)VLM_MIN(folder->vocabulary.size, o->config.model.vocabulary);
+        folder->vocabulary.size = options.behind;
     }
     if (rc == VLM_OK && o->config.has_vocabulary)
         rc = check_vocabulary(&folder->vocabulary, &o->config.vocabulary, err);

@@ -21,7 +21,7 @@ static struct vlm_bytes text_piece(const struct vlm_vocabulary *vocabulary, uint
     return vlm_text_tokenizer_piece(vocabulary->tokenizer, id);
 }
 
-/* <EOC> stands in the forms without markup only. */
+/* <EOC> stands in the forms without markup only. A foreign model may draw ids without a name, as it does elsewhere. */
 static void fill_choices(struct vlm_choices *it)
 {
     const struct vlm_vocabulary *vocabulary = it->vocabulary;
@@ -30,7 +30,8 @@ static void fill_choices(struct vlm_choices *it)
         const struct vlm_bytes piece = text_piece(vocabulary, id);
         const bool code = vlm_vocabulary_is_code(vocabulary, id);
         const bool bytes = piece.at && vlm_bytes_left(&piece);
-        const bool text = bytes || (id == end_of_chunk && !it->images);
+        const bool text = bytes || vlm_vocabulary_is_nameless(vocabulary, id) ||
+                          (id == end_of_chunk && !it->images);
         if (code)
             choose(&it->code, id);
         if (text)

@@ -67,15 +67,14 @@ static const char *finish_of(const struct vlm_call *call)
     return call->n_choices && call->choices[0].finish ? call->choices[0].finish : "";
 }
 
-/* For the tools of browsers (W3C, "Server Timing"). */
+/* For the tools of browsers (W3C, "Server Timing"), beside what serve/http says of every answer. */
 static void write_server_timing(const struct vlm_call *call)
 {
     char text[160];
     if (!call->n_choices)
         return;
-    snprintf(text, sizeof(text), "queue;dur=%.1f, prompt;dur=%.1f, decode;dur=%.1f",
-             call->queue_seconds * 1e3, call->choices[0].prompt_seconds * 1e3,
-             call->choices[0].decode_seconds * 1e3);
+    snprintf(text, sizeof(text), "prompt;dur=%.3f, decode;dur=%.3f",
+             call->choices[0].prompt_seconds * 1e3, call->choices[0].decode_seconds * 1e3);
     vlm_exchange_header(call->exchange, "Server-Timing", text);
 }
 

@@ -344,7 +344,8 @@ static bool write_lines(struct chat *chat)
     return add(chat, VLM_PROMPT_TEXT, "Assistant:");
 }
 
-/* What ends an answer of the template, beside the request's own stop words. */
+/* What ends an answer of the template, beside the request's own stop words. With ignore_eos nothing does; a page that goes
+ * on is kept from pictures, which were not asked for. */
 static bool add_stops(struct chat *chat)
 {
     struct vlm_generate_options *options = &chat->call.request.options;
@@ -355,7 +356,11 @@ static bool add_stops(struct chat *chat)
         stops = of_page, n = VLM_COUNTOF(of_page);
     else if (!chat->markup && !chat->call.service->folder->recipe.encoder)
         stops = of_lines, n = VLM_COUNTOF(of_lines);
-    if (!n)
+    if (options->ignore_end && stops == of_page) {
+        options->images_limited = true;
+        options->images_max = 0;
+    }
+    if (!n || options->ignore_end)
         return true;
     chat->words = vlm_arena_zero(&chat->call.arena, options->n_words + n, sizeof(*chat->words));
     if (!chat->words)

@@ -153,9 +153,14 @@ static bool read_extra(struct infill *it, struct vlm_reader *reader)
     for (const struct vlm_value *each = it->extra->first; each; each = each->next) {
         const size_t was = vlm_reader_element(reader, i++);
         const struct vlm_value *text = vlm_value_member(each, "text");
+        const struct vlm_value *name = vlm_value_member(each, "filename");
         if (!text || text->kind != VLM_VALUE_STRING)
             return vlm_reader_fail(reader, "'%s' must be an object with a string 'text'",
                                    reader->path);
+        if (name && name->kind != VLM_VALUE_STRING) {
+            vlm_reader_member(reader, "filename");
+            return vlm_reader_wanted(reader, "a string", name);
+        }
         if (!add_text(it, reader, text->text, text->n) || !add_text(it, reader, "\n", 1))
             return false;
         vlm_reader_back(reader, was);
@@ -194,10 +199,10 @@ static bool read_llama(struct infill *it, struct vlm_reader *reader)
 
 /* ---- a document ---- */
 
-static bool is_used(const struct vlm_parts *parts, int64_t id, size_t except)
+static bool is_used(const struct vlm_parts *parts, int64_t id, size_t n)
 {
-    for (size_t i = 0; i < parts->n; i++)
-        if (i != except && parts->notes[i].mask == id)
+    for (size_t i = 0; i < n; i++)
+        if (parts->notes[i].mask == id)
             return true;
     return false;
 }
@@ -212,7 +217,7 @@ static bool name_masks(struct infill *it, struct vlm_reader *reader, size_t *mas
             continue;
         ++*masks;
         for (int64_t free_id = 0; *id == INT64_MIN; free_id++)
-            if (!is_used(parts, free_id, i))
+            if (!is_used(parts, free_id, parts->n))
                 *id = free_id;
         if (!is_used(parts, *id, i))
             continue;
@@ -447,7 +452,7 @@ static void write_document(const struct infill *it, struct vlm_buffer *out,
 {
     for (size_t i = 0; i < it->parts.n; i++) {
         const struct vlm_prompt_part *part = &it->parts.list[i];
-        const size_t fill = fill_of(it, i);
+        const size_t fill = it->only_cached ? SIZE_MAX : fill_of(it, i);
         if (part->kind == VLM_PROMPT_IMAGE)
             write_reference(it, out, i, fill == SIZE_MAX ? NULL : image_of(choice, fill));
         else if (part->kind != VLM_PROMPT_MASK)
@@ -537,7 +542,7 @@ static void write_rest(const struct infill *it, struct vlm_json *json,
     vlm_json_member_string(json, "model", call->service->model_name);
     vlm_json_member_string(json, "id", call->id);
     vlm_json_member_number(json, "seed", choice->seed);
-    vlm_json_member_number(json, "tokens_predicted", it->only_cached ? 0 : choice->generated);
+    vlm_json_member_number(json, "tokens_predicted", choice->generated);
     vlm_json_member_number(json, "tokens_evaluated", call->prompt_tokens);
     vlm_json_member_number(json, "tokens_cached", choice->cached);
     if (call->truncated)
@@ -545,7 +550,8 @@ static void write_rest(const struct infill *it, struct vlm_json *json,
     else
         vlm_json_member_bool(json, "truncated", false);
     vlm_json_member_bool(json, "has_new_line",
-                         last->text.size && memchr(last->text.data, '\n', last->text.size));
+                         last->text.size && !it->only_cached &&
+                             memchr(last->text.data, '\n', last->text.size));
     vlm_json_member_string(json, "stop_type", it->only_cached ? "none" : stop_word(last->why));
     vlm_json_member_string(json, "stopping_word", word);
     if (!it->completion)
@@ -569,7 +575,7 @@ static void write_whole(const struct infill *it, struct vlm_json *json)
     if (call->request.stream)
         vlm_json_member_number(json, "created", call->created);
     else
-        write_tokens(it, json, choice, 0, it->only_cached ? 0 : choice->n_drawn);
+        write_tokens(it, json, choice, 0, choice->n_drawn);
     write_rest(it, json, choice);
 }
 
@@ -614,9 +620,18 @@ static void write_wanted(const struct infill *it, struct vlm_json *json)
     vlm_buffer_release(&all);
 }
 
+/* What was drawn for n_predict = 0, a token for each mask, does not count. */
+static void forget_drawn(struct vlm_call *call)
+{
+    struct vlm_call_choice *choice = &call->choices[0];
+    if (((const struct infill *)call)->only_cached)
+        choice->generated = choice->image_tokens = choice->n_drawn = 0;
+}
+
 static void answer(struct vlm_call *call, struct vlm_json *json)
 {
     const struct infill *it = (const struct infill *)call;
+    forget_drawn(call);
     if (it->n_wanted)
         write_wanted(it, json);
     else

@@ -128,6 +128,14 @@ static int write_file(struct vlm_picture_task *task, struct vlm_err *err)
     }
 }
 
+/* The file itself may be one that a deleted.jsonl names: a picture of this server, given out before. */
+static bool is_deleted_file(struct vlm_pictures *pictures, const struct vlm_picture_task *task)
+{
+    uint8_t sha256[VLM_SHA256_SIZE];
+    vlm_sha256(sha256, task->file.data, task->file.size);
+    return vlm_deleted_has_image(pictures->deleted, sha256);
+}
+
 static int decode(struct vlm_picture_thread *thread, struct vlm_picture_task *task,
                   struct vlm_err *err)
 {
@@ -143,6 +151,8 @@ static int decode(struct vlm_picture_thread *thread, struct vlm_picture_task *ta
     if (task->form.mask)
         vlm_blend(task->square, task->form.square, task->form.mask);
     rc = write_file(task, err);
+    if (rc == VLM_OK && is_deleted_file(pictures, task))
+        rc = refuse_deleted(err);
     if (rc == VLM_OK && pictures->options.metrics)
         vlm_metrics_add(pictures->options.metrics, VLM_METRIC_DECODED, 1);
     return rc;

@@ -217,9 +217,9 @@ static void on_warm(struct vlm_job *job, const struct vlm_job_event *event)
 static int warm_up(struct vlm_server *server, struct vlm_err *err)
 {
     const struct vlm_choice *text = &server->choices.text;
-    uint32_t ids[WARM_PROMPT] = { server->folder->vocabulary.control[VLM_CONTROL_END] };
+    uint32_t ids[WARM_PROMPT] = { 0 };
     for (size_t i = 1; i < WARM_PROMPT; i++)
-        ids[i] = text->n ? text->ids[i * 7919 % text->n] : ids[0];
+        ids[i] = text->n ? text->ids[i * 7919 % text->n] : 0;
     const size_t half = VLM_MAX(server->context / 2, (size_t)1);
     struct vlm_job_branch branch = {
         .prompt = { .ids = ids, .n = VLM_MIN((size_t)WARM_PROMPT, half) },

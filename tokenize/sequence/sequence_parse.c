@@ -93,10 +93,12 @@ int vlm_sequence_parse_at(struct vlm_sequencer *sequencer, struct vlm_sequence *
 }
 
 /* What stands at an id; several may go into one string. */
-enum kind { TEXT, CODE, MASK, OTHER_CONTROL };
+enum kind { TEXT, CODE, MASK, OTHER_CONTROL, NAMELESS };
 
 static enum kind kind_of(const struct vlm_vocabulary *vocabulary, uint32_t id)
 {
+    if (vlm_vocabulary_is_nameless(vocabulary, id))
+        return NAMELESS;
     if (vlm_vocabulary_is_code(vocabulary, id))
         return CODE;
     if (vlm_vocabulary_mask_number(vocabulary, id) >= 0)
@@ -129,9 +131,9 @@ int vlm_sequence_text(struct vlm_buffer *out, const struct vlm_vocabulary *vocab
         before = kind;
         if (kind == CODE) {
             vlm_buffer_printf(out, "%" PRIu32, ids[i] - vocabulary->first_code);
-        } else if (kind != TEXT) {
+        } else if (kind == MASK || kind == OTHER_CONTROL) {
             add_control(out, vocabulary, ids[i]);
-        } else {
+        } else if (kind == TEXT) {
             while (end < n && kind_of(vocabulary, ids[end]) == TEXT)
                 end++;
             rc = vlm_text_decode(vocabulary->tokenizer, out, ids + i, end - i, VLM_TEXT_SPECIALS,

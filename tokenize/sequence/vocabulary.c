@@ -105,7 +105,7 @@ int vlm_vocabulary_init(struct vlm_vocabulary *vocabulary,
         return vlm_fail(err, VLM_EFORMAT,
                         "a tokenizer of %" PRIu32 " ids leaves no room for others",
                         vocabulary->n_text);
-    uint32_t next = layout.n_text;
+    uint32_t next = VLM_MAX(layout.n_text, options->behind);
     int rc = vlm_text_encoder_new(&layout.encoder, tokenizer, err);
     if (rc == VLM_OK)
         rc = place_controls(vocabulary, &layout, &next, err);

@@ -34,6 +34,9 @@ enum vlm_control {
 struct vlm_vocabulary_options {
     uint32_t n_codes; /* size of the image codebook; 0: no images */
     uint32_t n_masks; /* 0: VLM_MASKS_DEFAULT; at most VLM_MASKS_MAX */
+    /* What the tokenizer does not have stands at this id or behind it: the ids of a model may be more than those of its
+     * tokenizer, and are not ours to name. */
+    uint32_t behind;
 };
 
 struct vlm_vocabulary {
@@ -62,6 +65,13 @@ const char *vlm_vocabulary_word(char word[VLM_CONTROL_WORD_SIZE], uint32_t i);
 static inline bool vlm_vocabulary_is_code(const struct vlm_vocabulary *vocabulary, uint32_t id)
 {
     return id - vocabulary->first_code < vocabulary->n_codes;
+}
+
+/* Whether the tokenizer of a foreign model does not know an id: rows that fill its vocabulary up to a round number. They
+ * have no text. */
+static inline bool vlm_vocabulary_is_nameless(const struct vlm_vocabulary *vocabulary, uint32_t id)
+{
+    return vocabulary->foreign && id >= vocabulary->n_text;
 }
 
 /* Whether an id is that of a control token; masks are none here. */
