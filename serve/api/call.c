@@ -13,7 +13,11 @@
 #include <sys/random.h>
 #include <time.h>
 
-enum { ARENA_MAX = 160 * 1024 * 1024 };
+enum {
+    ARENA_MAX = 160 * 1024 * 1024,
+    HELD_MAX = 512 * 1024 * 1024, /* of all requests that are under way */
+    HELD_SMALL = 64 * 1024,       /* of one that is read nevertheless */
+};
 
 /* ---- beginning and end ---- */
 
@@ -65,6 +69,7 @@ void vlm_call_free(struct vlm_call *call)
     free(call->choices);
     free(call->job.branches);
     free(call->pictures);
+    call->service->held_bytes -= call->held;
     vlm_arena_release(&call->arena);
     free(call);
 }
@@ -249,6 +254,19 @@ bool vlm_call_read_value(struct vlm_call *call, const struct vlm_value *body,
            (!call->kind->read || call->kind->read(call, &call->reader));
 }
 
+/* A body of 0.5 MiB may be 16 MiB of values, and as many requests as there are connections may wait for their pictures. */
+static bool check_memory(struct vlm_call *call)
+{
+    call->service->held_bytes += call->arena.used - call->held;
+    call->held = call->arena.used;
+    if (call->held <= HELD_SMALL || call->service->held_bytes <= HELD_MAX)
+        return true;
+    vlm_call_fail(call, 503, NULL,
+                  "the request takes %zu bytes of memory, all together may have %d and have %zu",
+                  call->held, HELD_MAX, call->service->held_bytes - call->held);
+    return false;
+}
+
 /* What of a request depends on the server. */
 static bool check_service(struct vlm_call *call)
 {
@@ -284,7 +302,7 @@ bool vlm_call_read(struct vlm_call *call, const struct vlm_field_group *const *g
         fail_reader(call);
         return false;
     }
-    return check_service(call);
+    return check_memory(call) && check_service(call);
 }
 
 void vlm_call_handle(struct vlm_service *service, struct vlm_exchange *exchange,
@@ -298,7 +316,7 @@ void vlm_call_handle(struct vlm_service *service, struct vlm_exchange *exchange,
 bool vlm_call_check(struct vlm_call *call)
 {
     if (vlm_request_finish(&call->reader, &call->request))
-        return check_service(call);
+        return check_memory(call) && check_service(call);
     fail_reader(call);
     return false;
 }

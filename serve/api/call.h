@@ -149,6 +149,7 @@ struct vlm_call {
     struct vlm_exchange *exchange;
     const struct vlm_call_kind *kind;
     struct vlm_arena arena;
+    size_t held; /* bytes of the arena, as counted in service->held_bytes */
     struct vlm_reader reader;
     char id[40];
     uint64_t created;

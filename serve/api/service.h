@@ -41,6 +41,7 @@ struct vlm_service {
     bool draining;          /* /ready says so, new work is refused with 503 */
     double ping_seconds;    /* of a silent stream */
     double timeout_seconds; /* of a request, waiting included; 0: any */
+    size_t held_bytes;      /* of requests that were read and are under way, all together */
 };
 
 void vlm_service_handle(void *service, struct vlm_exchange *exchange);

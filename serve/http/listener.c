@@ -1,9 +1,10 @@
 /* listener.c - the socket that listens, TCP or UNIX, and how many connections there may be.
  *
  * A socket file that nobody listens on is a rest of a process that was killed and is replaced; any other file of that
- * name stays and is an error. Over the limit of connections the one that has been idle for longest, or has
- * sent half a request, makes room; without one the new client is told 503. Without descriptors listening pauses, so that the loop does not spin on a full backlog. It also
- * lets the rest of the loop have its turn behind a few clients: libevent would go on as long as new ones come. */
+ * name stays and is an error. Over the limit of connections the one that has been idle for longest,
+ * or has sent half a request, makes room; without one the new client is told 503. Without descriptors listening
+ * pauses, so that the loop does not spin on a full backlog. It also lets the rest of the loop have its turn behind a few
+ * clients: libevent would go on as long as new ones come. */
 #include "base/vlm.h"
 #include "serve/http/connection_internal.h"
 
