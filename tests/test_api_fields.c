@@ -690,26 +690,6 @@ static void schemas_are_json(void **state)
     }
 }
 
-/* The defaults that a schema shows are those of a call, also for members behind the request. */
-static void schemas_show_defaults(void **state)
-{
-    struct vlm_buffer out = { 0 };
-    (void)state;
-    vlm_describe_chat(&out);
-    vlm_describe_completions(&out);
-    vlm_buffer_byte(&out, 0);
-    assert_false(out.failed);
-    static const char *const members[] = {
-        "\"min_images\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": 16, \"default\": 0,",
-        "\"logprobs\": {\"type\": [\"boolean\", \"null\"], \"default\": false,",
-        "\"echo\": {\"type\": [\"boolean\", \"null\"], \"default\": false,",
-    };
-    for (size_t i = 0; i < VLM_COUNTOF(members); i++)
-        if (!strstr((const char *)out.data, members[i]))
-            fail_msg("%s is not in %s", members[i], (const char *)out.data);
-    vlm_buffer_release(&out);
-}
-
 /* ---- base64 ---- */
 
 static void base64_is_strict(void **state)
@@ -799,7 +779,6 @@ int main(void)
         cmocka_unit_test(so_many_unknown_fields_are_named),
         cmocka_unit_test(values_arrive),
         cmocka_unit_test(schemas_are_json),
-        cmocka_unit_test(schemas_show_defaults),
         cmocka_unit_test(base64_is_strict),
         cmocka_unit_test(markup_becomes_words),
     };
