@@ -21,7 +21,7 @@ enum {
     INT8_ROWS = LANES == 16 ? 4 : 2, /* what the registers have room for */
     INT8_GROUP = 4,                  /* rows of B that stream() takes at a time */
     INT8_STREAM = LANES == 16 ? 2 : 1,
-    INT8_AHEAD = 4096, /* bytes of B that are asked for before they are needed, at least */
+    INT8_AHEAD = 8192, /* bytes of B that are asked for before they are needed, at least */
 };
 
 #if INT8_BYTES
