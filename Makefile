@@ -75,9 +75,10 @@ $(BUILD)/nn/%.o: ALL_CFLAGS := $(filter-out -Wconversion,$(ALL_CFLAGS)) \
 ifneq ($(filter x86_64-%,$(shell $(CC) -dumpmachine)),)
 avx2        = -mavx2 -mfma -mf16c
 avx512      = $(avx2) -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512
-avx512_bf16 = $(avx512) -mavx512bf16
+avx512_vnni = $(avx512) -mavx512vnni
+avx512_bf16 = $(avx512_vnni) -mavx512bf16
 endif
-$(foreach f,avx2 avx512 avx512_bf16,$(eval $(BUILD)/nn/kernels/$(f).o: ISA = $($(f))))
+$(foreach f,avx2 avx512 avx512_vnni avx512_bf16,$(eval $(BUILD)/nn/kernels/$(f).o: ISA = $($(f))))
 
 # Files that are part of the program.
 shipped = vqgan/shipped/config.json vqgan/shipped/model.safetensors

@@ -17,7 +17,7 @@ int vlm_engine_init(struct vlm_engine *engine, size_t threads, enum vlm_gemm_bac
             return vlm_fail(
                 err, VLM_EUSAGE,
                 "VLM_CPU=%s: unknown, or not what this CPU can run (plain, avx2, avx512, "
-                "avx512-bf16)",
+                "avx512-vnni, avx512-bf16)",
                 name);
     }
     if (backend == VLM_GEMM_AUTO)

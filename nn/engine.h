@@ -7,7 +7,7 @@
  *
  * Kernels are chosen when the engine is made: the best that the CPU has, or, for tests and
  * comparisons, the one that the environment variable VLM_CPU names (plain, avx2, avx512,
- * avx512-bf16), as long as the CPU has it. */
+ * avx512-vnni, avx512-bf16), as long as the CPU has it. */
 #ifndef VLM_NN_ENGINE_H
 #define VLM_NN_ENGINE_H
 

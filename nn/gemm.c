@@ -11,7 +11,8 @@
  *
  * A few rows go against B without any packing of it.
  *
- * None of this shows in the results: each element of C is one chain of sums over k (gemm_kernels.h).
+ * None of this shows in the results: each element of C is one chain of sums over k (gemm_kernels.h), or one
+ * exact sum of integers (int8_kernels.h). Those go over all of k at once: a byte a number, their panels are small.
  * The OpenBLAS back end has the same tiles, on operands as they are. */
 #include "base/vlm.h"
 
@@ -36,9 +37,9 @@ enum {
 };
 
 struct plan {
-    const struct vlm_gemm_kernels *kernels;
+    const struct vlm_kernels *kernels;
+    enum vlm_dtype precision;
     bool blas;
-    bool bf16;
     bool b_by_task;          /* one tile covers all rows: see above */
     bool stream;             /* B is not packed at all */
     size_t a_width;          /* rows of a panel of A */
@@ -59,23 +60,28 @@ static size_t round_up(size_t n, size_t multiple)
     return parts(n, multiple) * multiple;
 }
 
-static size_t element_bytes(const struct vlm_gemm_kernels *kernels, enum vlm_dtype precision)
+/* Of a number in a panel, of B if it is of integers. */
+static size_t element_bytes(const struct vlm_kernels *kernels, enum vlm_dtype precision)
 {
-    return precision == VLM_BF16 ? kernels->bf16_bytes : sizeof(float);
+    if (precision == VLM_INT8)
+        return sizeof(float) / kernels->int8->unit;
+    return precision == VLM_BF16 ? kernels->gemm->bf16_bytes : sizeof(float);
 }
 
-static size_t panel_bytes(const struct vlm_gemm_kernels *kernels, size_t width, size_t k,
+static size_t panel_bytes(const struct vlm_kernels *kernels, size_t width, size_t k,
                           enum vlm_dtype precision)
 {
     if (precision == VLM_BF16)
-        k = round_up(k, kernels->bf16_pair);
+        k = round_up(k, kernels->gemm->bf16_pair);
+    else if (precision == VLM_INT8)
+        k = round_up(k, kernels->int8->unit);
     return width * k * element_bytes(kernels, precision);
 }
 
 /* The largest tile that leaves enough tasks, none of them long. */
 static void choose_tile(struct plan *plan, const struct vlm_gemm *job)
 {
-    size_t mr = plan->kernels->mr, nr = plan->kernels->nr;
+    size_t mr = plan->a_width, nr = plan->kernels->gemm->nr;
     size_t m = plan->stream ? 1 : parts(job->m, mr), n = parts(job->n, nr); /* in panels */
     size_t tile_m = VLM_MIN(m, (size_t)TILE_M), tile_n = VLM_MIN(n, (size_t)TILE_N);
     for (;;) {
@@ -103,42 +109,58 @@ static size_t chunk_rows(size_t rows, size_t tile, size_t width, size_t panel)
     return fits >= rows ? rows : round_up(parts(rows, parts(rows, fits)), tile);
 }
 
-/* OpenBLAS knows nothing of integers. */
-static bool uses_blas(const struct vlm_engine *engine, const struct vlm_gemm *job)
+static bool uses_blas(const struct vlm_engine *engine, enum vlm_dtype precision)
 {
-    return engine->backend == VLM_GEMM_OPENBLAS && job->precision == VLM_F32 && !job->b.integers;
+    return engine->backend == VLM_GEMM_OPENBLAS && precision == VLM_F32;
+}
+
+/* Rows of a panel of A, when B is not packed: as many as there are if these are few. */
+static size_t stream_width(const struct vlm_kernels *kernels, const struct vlm_gemm *job)
+{
+    size_t width = 1;
+    if (job->precision == VLM_INT8)
+        return VLM_MIN(job->m, kernels->int8->stream_rows);
+    while (width < VLM_MIN(job->m, kernels->gemm->stream_rows))
+        width *= 2;
+    return width;
 }
 
 static struct plan make_plan(const struct vlm_engine *engine, const struct vlm_gemm *job)
 {
-    const struct vlm_gemm_kernels *kernels = engine->kernels->gemm;
+    const struct vlm_kernels *kernels = engine->kernels;
+    const size_t nr = kernels->gemm->nr;
+    const bool integers = job->precision == VLM_INT8;
     struct plan plan = { .kernels = kernels,
-                         .bf16 = job->precision == VLM_BF16,
-                         .a_width = kernels->mr };
-    plan.blas = uses_blas(engine, job);
+                         .precision = job->precision,
+                         .a_width = integers ? kernels->int8->rows : kernels->gemm->mr };
+    plan.blas = uses_blas(engine, job->precision);
     if (plan.blas) {
         plan.tile_m = VLM_MIN(job->m, (size_t)BLAS_M);
         plan.tile_n = VLM_MIN(job->n, (size_t)BLAS_N);
         plan.chunk_m = job->m, plan.chunk_n = job->n;
     } else {
-        plan.stream = !job->b.packed && job->b.col == 1 && job->m <= STREAM_M;
+        const size_t stream_most = integers ? kernels->int8->stream_most : (size_t)STREAM_M;
+        plan.stream = !job->b.packed && job->b.col == 1 && job->m <= stream_most;
         choose_tile(&plan, job);
         if (plan.stream)
-            for (plan.a_width = 1; plan.a_width < VLM_MIN(job->m, kernels->stream_rows);)
-                plan.a_width *= 2;
-        plan.a_panel = panel_bytes(kernels, plan.a_width, job->k, job->precision);
-        plan.b_panel = panel_bytes(kernels, kernels->nr, job->k, job->precision);
+            plan.a_width = stream_width(kernels, job);
+        plan.a_panel = integers ? kernels->int8->fixed_bytes(plan.a_width, job->k)
+                                : panel_bytes(kernels, plan.a_width, job->k, job->precision);
+        plan.b_panel = panel_bytes(kernels, nr, job->k, job->precision);
         plan.b_by_task = !job->b.packed && plan.tile_m >= job->m;
-        plan.k_block = job->m <= 2 * kernels->mr ? K_BLOCK_FEW : K_BLOCK;
+        plan.k_block = job->m <= 2 * kernels->gemm->mr ? K_BLOCK_FEW : K_BLOCK;
         plan.chunk_m = chunk_rows(job->m, plan.tile_m, plan.a_width, plan.a_panel);
         plan.a_bytes = round_up(parts(plan.chunk_m, plan.a_width) * plan.a_panel, ALIGN);
         plan.chunk_n = job->n;
         if (!plan.b_by_task && !job->b.packed) {
-            plan.chunk_n = chunk_rows(job->n, plan.tile_n, kernels->nr, plan.b_panel);
-            plan.b_bytes = round_up(parts(plan.chunk_n, kernels->nr) * plan.b_panel, ALIGN);
+            plan.chunk_n = chunk_rows(job->n, plan.tile_n, nr, plan.b_panel);
+            plan.b_bytes = round_up(parts(plan.chunk_n, nr) * plan.b_panel, ALIGN);
         }
         if (plan.b_by_task && !plan.stream)
-            plan.worker_bytes = plan.tile_n * plan.k_block * element_bytes(kernels, job->precision);
+            plan.worker_bytes =
+                integers ? plan.b_panel
+                         : plan.tile_n * plan.k_block * element_bytes(kernels, job->precision);
+        plan.worker_bytes = round_up(plan.worker_bytes, ALIGN);
     }
     if (job->c_bits || job->residual)
         plan.worker_bytes += plan.tile_m * plan.tile_n * sizeof(float);
@@ -157,24 +179,27 @@ size_t vlm_gemm_scratch(const struct vlm_engine *engine, const struct vlm_gemm *
 /* ---- packing ---- */
 
 /* Packs `rows` rows from row i, steps p to p + k, into one panel. */
-static void pack_panel(const struct vlm_gemm_kernels *kernels, bool bf16, void *panel, size_t width,
-                       const struct vlm_operand *x, size_t i, size_t rows, size_t p, size_t k)
+static void pack_panel(const struct vlm_kernels *kernels, enum vlm_dtype precision, void *panel,
+                       size_t width, const struct vlm_operand *x, size_t i, size_t rows, size_t p,
+                       size_t k)
 {
     size_t at = i * x->row + p * x->col;
     if (x->integers)
-        kernels->pack_int8(panel, width, x->integers + at, rows, k, x->row);
+        kernels->int8->pack(panel, x->integers + at, rows, k, x->row);
+    else if (precision == VLM_INT8)
+        kernels->int8->pack_fixed(panel, width, x->f32 + at, rows, k, x->row);
     else if (x->bits)
-        kernels->pack_bits(panel, width, x->bits + at, rows, k, x->row, x->col);
-    else if (bf16)
-        kernels->pack_bf16(panel, width, x->f32 + at, rows, k, x->row, x->col);
+        kernels->gemm->pack_bits(panel, width, x->bits + at, rows, k, x->row, x->col);
+    else if (precision == VLM_BF16)
+        kernels->gemm->pack_bf16(panel, width, x->f32 + at, rows, k, x->row, x->col);
     else
-        kernels->pack_f32(panel, width, x->f32 + at, rows, k, x->row, x->col);
+        kernels->gemm->pack_f32(panel, width, x->f32 + at, rows, k, x->row, x->col);
 }
 
 /* Rows first to first + rows of an operand into panels of its whole k; some panels a task. */
 struct packing {
-    const struct vlm_gemm_kernels *kernels;
-    bool bf16;
+    const struct vlm_kernels *kernels;
+    enum vlm_dtype precision;
     const struct vlm_operand *operand;
     size_t first, rows, k;
     size_t width, panel; /* rows and bytes of a panel */
@@ -195,7 +220,7 @@ static void pack_some(const struct packing *packing, size_t task)
         size_t number = task * packing->task_panels + i, row = number * packing->width;
         if (row >= packing->rows)
             break;
-        pack_panel(packing->kernels, packing->bf16, packing->to + number * packing->panel,
+        pack_panel(packing->kernels, packing->precision, packing->to + number * packing->panel,
                    packing->width, packing->operand, packing->first + row,
                    VLM_MIN(packing->rows - row, packing->width), 0, packing->k);
     }
@@ -242,7 +267,7 @@ struct tile {
 static void end_tile(const struct tiles *tiles, const struct tile *tile)
 {
     const struct vlm_gemm *job = tiles->job;
-    const struct vlm_gemm_kernels *kernels = tiles->plan->kernels;
+    const struct vlm_gemm_kernels *kernels = tiles->plan->kernels->gemm;
     const struct vlm_row_kernels *rows = tiles->engine->kernels->rows;
     for (size_t r = 0; r < tile->m; r++) {
         float *u = tile->c + r * tile->c_row;
@@ -269,8 +294,8 @@ static void sum_tile(const struct tiles *tiles, const struct tile *tile, char *r
 {
     const struct vlm_gemm *job = tiles->job;
     const struct plan *plan = tiles->plan;
-    const struct vlm_gemm_kernels *kernels = plan->kernels;
-    size_t bytes = element_bytes(kernels, job->precision);
+    const struct vlm_gemm_kernels *kernels = plan->kernels->gemm;
+    size_t bytes = element_bytes(plan->kernels, job->precision);
     size_t p = 0;
     do {
         size_t k = VLM_MIN(job->k - p, plan->k_block);
@@ -289,12 +314,13 @@ static void sum_tile(const struct tiles *tiles, const struct tile *tile, char *r
             block.b = room;
             block.b_step = plan->k_block * kernels->nr * bytes;
             for (size_t j = 0; k && j < tile->n; j += kernels->nr)
-                pack_panel(kernels, plan->bf16, room + j / kernels->nr * block.b_step, kernels->nr,
-                           &job->b, tile->j + j, VLM_MIN(tile->n - j, kernels->nr), p, k);
+                pack_panel(plan->kernels, job->precision, room + j / kernels->nr * block.b_step,
+                           kernels->nr, &job->b, tile->j + j, VLM_MIN(tile->n - j, kernels->nr), p,
+                           k);
         } else {
             block.b = tile->b + p * kernels->nr * bytes;
         }
-        if (plan->bf16)
+        if (job->precision == VLM_BF16)
             kernels->block_bf16(&block);
         else
             kernels->block_f32(&block);
@@ -302,11 +328,35 @@ static void sum_tile(const struct tiles *tiles, const struct tile *tile, char *r
     } while (p < job->k);
 }
 
+/* The same of integers, a panel of B at a time. */
+static void sum_integers(const struct tiles *tiles, const struct tile *tile, char *room)
+{
+    const struct vlm_gemm *job = tiles->job;
+    const struct plan *plan = tiles->plan;
+    const size_t nr = plan->kernels->gemm->nr;
+    for (size_t j = 0; j < tile->n; j += nr) {
+        struct vlm_gemm_block block = {
+            .m = tile->m,
+            .n = VLM_MIN(tile->n - j, nr),
+            .k = job->k,
+            .a = tile->a,
+            .b = plan->b_by_task ? room : tile->b + j / nr * plan->b_panel,
+            .a_step = plan->a_panel,
+            .c = tile->c + j,
+            .c_row = tile->c_row,
+        };
+        if (plan->b_by_task)
+            plan->kernels->int8->pack(room, job->b.integers + (tile->j + j) * job->b.row, block.n,
+                                      job->k, job->b.row);
+        plan->kernels->int8->block(&block);
+    }
+}
+
 /* The same for few rows, straight from B. */
 static void stream_tile(const struct tiles *tiles, const struct tile *tile)
 {
     const struct vlm_gemm *job = tiles->job;
-    const struct vlm_gemm_kernels *kernels = tiles->plan->kernels;
+    const struct vlm_gemm_kernels *kernels = tiles->plan->kernels->gemm;
     size_t first = tile->j * job->b.row;
     struct vlm_gemm_stream stream = {
         .m = tile->m,
@@ -324,13 +374,13 @@ static void stream_tile(const struct tiles *tiles, const struct tile *tile)
     };
     if (job->b.integers) {
         stream.b = job->b.integers + first;
-        kernels->stream_int8(&stream);
+        tiles->plan->kernels->int8->stream(&stream);
     } else if (job->b.bits) {
         stream.b = job->b.bits + first;
         kernels->stream_bits(&stream);
     } else {
         stream.b = job->b.f32 + first;
-        if (tiles->plan->bf16)
+        if (job->precision == VLM_BF16)
             kernels->stream_bf16(&stream);
         else
             kernels->stream_f32(&stream);
@@ -398,10 +448,13 @@ static void compute_tile(void *argument, size_t task, size_t worker)
     } else if (plan->stream) {
         stream_tile(tiles, &tile);
     } else {
-        tile.a = tiles->a + i / plan->kernels->mr * plan->a_panel;
+        tile.a = tiles->a + i / plan->a_width * plan->a_panel;
         if (!plan->b_by_task)
-            tile.b = tiles->b + j / plan->kernels->nr * plan->b_panel;
-        sum_tile(tiles, &tile, room);
+            tile.b = tiles->b + j / plan->kernels->gemm->nr * plan->b_panel;
+        if (plan->precision == VLM_INT8)
+            sum_integers(tiles, &tile, room);
+        else
+            sum_tile(tiles, &tile, room);
     }
     end_tile(tiles, &tile);
 }
@@ -410,9 +463,11 @@ static void compute_tile(void *argument, size_t task, size_t worker)
 
 static void check(const struct vlm_engine *engine, const struct vlm_gemm *job)
 {
-    bool bf16 = job->precision == VLM_BF16;
-    bool blas = uses_blas(engine, job);
-    VLM_BUG_IF(job->a.integers || (job->b.integers && (bf16 || job->b.col != 1)));
+    bool bf16 = job->precision == VLM_BF16, integers = job->precision == VLM_INT8;
+    bool blas = uses_blas(engine, job->precision);
+    VLM_BUG_IF(job->a.integers || (job->b.integers && !integers));
+    VLM_BUG_IF(integers && !job->b.packed && (!job->b.integers || job->b.col != 1));
+    VLM_BUG_IF(integers && (job->a.col != 1 || job->accumulate || job->k > VLM_INT8_K));
     VLM_BUG_IF(!bf16 && (job->a.bits || job->b.bits));
     VLM_BUG_IF(job->accumulate && (job->bias || job->before || job->activation != VLM_LINEAR ||
                                    job->residual || job->c_bits || job->b.scales));
@@ -428,26 +483,26 @@ void vlm_gemm(const struct vlm_engine *engine, const struct vlm_gemm *job, void 
     if (job->m == 0 || job->n == 0)
         return;
     struct plan plan = make_plan(engine, job);
-    const struct vlm_gemm_kernels *kernels = plan.kernels;
+    const struct vlm_kernels *kernels = plan.kernels;
     char *a = scratch, *b = a + plan.a_bytes;
     struct tiles tiles = {
         .engine = engine, .job = job, .plan = &plan, .a = a, .b = b, .workers = b + plan.b_bytes
     };
     struct packing pack_a = { .kernels = kernels,
-                              .bf16 = plan.bf16,
+                              .precision = job->precision,
                               .operand = &job->a,
                               .k = job->k,
                               .width = plan.a_width,
                               .panel = plan.a_panel,
                               .to = a };
     struct packing pack_b = { .kernels = kernels,
-                              .bf16 = plan.bf16,
+                              .precision = job->precision,
                               .operand = &job->b,
                               .k = job->k,
-                              .width = kernels->nr,
+                              .width = kernels->gemm->nr,
                               .panel = plan.b_panel,
                               .to = b };
-    bool packs = !plan.blas && job->k > 0;
+    bool packs = !plan.blas && (job->k > 0 || plan.precision == VLM_INT8);
     for (size_t n0 = 0; n0 < job->n; n0 += plan.chunk_n) {
         tiles.n0 = n0, tiles.n = VLM_MIN(job->n - n0, plan.chunk_n);
         tiles.across = parts(tiles.n, plan.tile_n);
@@ -468,40 +523,35 @@ void vlm_gemm(const struct vlm_engine *engine, const struct vlm_gemm *job, void 
     }
 }
 
-static bool packs_for_blas(const struct vlm_engine *engine, enum vlm_dtype precision)
-{
-    return engine->backend == VLM_GEMM_OPENBLAS && precision == VLM_F32;
-}
-
 size_t vlm_gemm_packed_size(const struct vlm_engine *engine, size_t n, size_t k,
                             enum vlm_dtype precision)
 {
-    const struct vlm_gemm_kernels *kernels = engine->kernels->gemm;
-    if (packs_for_blas(engine, precision))
+    const size_t nr = engine->kernels->gemm->nr;
+    if (uses_blas(engine, precision))
         return n * k * sizeof(float);
-    return parts(n, kernels->nr) * panel_bytes(kernels, kernels->nr, k, precision);
+    return parts(n, nr) * panel_bytes(engine->kernels, nr, k, precision);
 }
 
 void vlm_gemm_pack_b(const struct vlm_engine *engine, void *packed, const struct vlm_operand *b,
                      size_t n, size_t k, enum vlm_dtype precision)
 {
-    const struct vlm_gemm_kernels *kernels = engine->kernels->gemm;
-    if (packs_for_blas(engine, precision)) {
+    const struct vlm_kernels *kernels = engine->kernels;
+    const size_t nr = kernels->gemm->nr;
+    VLM_BUG_IF((precision == VLM_INT8) != (b->integers != NULL));
+    if (uses_blas(engine, precision)) {
         float *to = packed;
         for (size_t i = 0; i < n; i++)
             for (size_t p = 0; p < k; p++)
-                to[i * k + p] = b->integers ? (float)b->integers[i * b->row + p]
-                                            : b->f32[i * b->row + p * b->col];
+                to[i * k + p] = b->f32[i * b->row + p * b->col];
         return;
     }
     struct packing_pair pair = { .first = { .kernels = kernels,
-                                            .bf16 = precision == VLM_BF16,
+                                            .precision = precision,
                                             .operand = b,
                                             .rows = n,
                                             .k = k,
-                                            .width = kernels->nr,
-                                            .panel =
-                                                panel_bytes(kernels, kernels->nr, k, precision),
+                                            .width = nr,
+                                            .panel = panel_bytes(kernels, nr, k, precision),
                                             .to = packed } };
     pair.first_tasks = packing_tasks(&pair.first);
     if (k > 0)

@@ -1,4 +1,4 @@
-/* gemm.h - C[m,n] (+)= A[m,k] B[n,k]^T, the product under every linear layer, in fp32 or bf16.
+/* gemm.h - C[m,n] (+)= A[m,k] B[n,k]^T, the product under every linear layer, in fp32, bf16 or int8.
  *
  *   struct vlm_gemm job = {                      // y = x W^T + b
  *       .m = rows, .n = out, .k = in,
@@ -12,6 +12,9 @@
  * tiles of C are computed, each by one thread. The bits of a row of C depend on that row of A and on B
  * only: not on m, not on the number of threads (own back end).
  *
+ * With VLM_INT8 B is of integers and the floats of A become fixed-point numbers (int8_kernels.h says which): those
+ * bits do not depend on the kind of CPU either.
+ *
  * A weight that is used for many calls can be packed once: vlm_gemm_pack_b(). */
 #ifndef VLM_NN_GEMM_H
 #define VLM_NN_GEMM_H
@@ -22,7 +25,7 @@
 struct vlm_operand {
     const float *f32;       /* x(i, p) = f32[i * row + p * col], or */
     const uint16_t *bits;   /* bf16, the same way; products in bf16 only */
-    const int8_t *integers; /* B only, col 1: integers, which fp32 products take as they are */
+    const int8_t *integers; /* B only, col 1: products in int8, and only those; A's col is 1 too */
     const float *scales;    /* [n] of B: each column of C is multiplied by its scale, or NULL */
     const void *packed;     /* B only: made by vlm_gemm_pack_b() for the same n, k and precision */
     size_t row, col;        /* one of them is 1 */
@@ -33,8 +36,8 @@ struct vlm_gemm {
     struct vlm_operand a, b;
     float *c;
     size_t c_row;
-    enum vlm_dtype precision; /* of the operands */
-    bool accumulate;          /* add to C; not together with what follows */
+    enum vlm_dtype precision; /* of the operands; VLM_INT8: of B, k is VLM_INT8_K at most */
+    bool accumulate;          /* add to C; not together with what follows, nor with VLM_INT8 */
 
     /* Done to each tile while it is in the cache: u = scales A B^T + bias; before = u;
      * c = act(u) + residual */
@@ -48,7 +51,8 @@ struct vlm_gemm {
 /* Bytes of scratch for the job, aligned to 64; depends on the number of threads. */
 size_t vlm_gemm_scratch(const struct vlm_engine *engine, const struct vlm_gemm *job);
 
-/* Computes job->c. k = 0 gives bias and activation of 0. NaN and Inf come out where IEEE says. */
+/* Computes job->c. k = 0 gives bias and activation of 0. NaN and Inf come out where IEEE says; with
+ * VLM_INT8 either in a row of A makes a row of NaN. */
 void vlm_gemm(const struct vlm_engine *engine, const struct vlm_gemm *job, void *scratch);
 
 /* B for many calls: bytes that a packed [n, k] operand takes, and the packing by all threads. */

@@ -5,7 +5,7 @@
 #include "nn/gemm.h"
 #include "tests/nn_fixture.h"
 
-static const char *const kind[] = { "plain", "avx2", "avx512", "avx512-bf16" };
+static const char *const kind[] = { "plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16" };
 
 /* ---- numbers of 16 bits, one at a time ---- */
 
@@ -254,8 +254,8 @@ static void products_equal_a_plain_loop(void **state)
                 p.c_bits = bits & 2048 && !p.in_place;
                 p.activation = bits & 128 ? VLM_RELU : VLM_LINEAR;
             }
-            if (p.precision == VLM_F32 && !p.b_by_row && !p.accumulate && bits & 128)
-                p.b_kind = INTEGERS;
+            if (p.precision == VLM_F32 && !p.a_by_row && !p.b_by_row && !p.accumulate && bits & 128)
+                p.precision = VLM_INT8, p.b_kind = INTEGERS;
             check_product(&p, kind[t]);
         }
     }
@@ -273,10 +273,12 @@ static void large_products_equal_a_plain_loop(void **state)
             struct product p = { .m = shape[i][0],
                                  .n = shape[i][1],
                                  .k = shape[i][2],
-                                 .precision = j < 4 && j & 1 ? VLM_BF16 : VLM_F32,
+                                 .precision = j > 3   ? VLM_INT8
+                                              : j & 1 ? VLM_BF16
+                                                      : VLM_F32,
                                  .b_kind = j < 4 ? FLOATS : INTEGERS,
                                  .packed = j & 2,
-                                 .a_by_row = i & 1,
+                                 .a_by_row = j < 4 && i & 1,
                                  .b_by_row = j < 4 && i & 2,
                                  .bias = true,
                                  .residual = true,
@@ -295,7 +297,7 @@ static void bits_do_not_depend_on_threads_or_packing(void **state)
         for (size_t i = 0; i < 3 * VLM_COUNTOF(shape) && vlm_kernels_named(kind[t]); i++) {
             const size_t *s = shape[i / 3];
             struct product p = { .m = s[0], .n = s[1], .k = s[2], .threads = 1 };
-            p.precision = i % 3 == 1 ? VLM_BF16 : VLM_F32;
+            p.precision = i % 3 == 2 ? VLM_INT8 : i % 3 == 1 ? VLM_BF16 : VLM_F32;
             p.b_kind = i % 3 == 2 ? INTEGERS : FLOATS;
             struct result expected = run(&p, kind[t], false);
             static const size_t threads[] = { 1, 2, 3, 7 };
@@ -318,7 +320,7 @@ static void bits_of_a_row_do_not_depend_on_other_rows(void **state)
     for (size_t t = 0; t < VLM_COUNTOF(kind); t++)
         for (unsigned form = 0; form < 4 && vlm_kernels_named(kind[t]); form++) {
             struct product p = { .m = 150, .n = 75, .k = 1037, .threads = 2 };
-            p.precision = form & 1 ? VLM_BF16 : VLM_F32;
+            p.precision = form & 1 ? VLM_BF16 : form == 2 ? VLM_INT8 : VLM_F32;
             p.b_kind = form == 3 ? BITS : form == 2 ? INTEGERS : FLOATS;
             struct result all = run(&p, kind[t], false);
             for (size_t i = 0; i < VLM_COUNTOF(rows); i++) {
@@ -337,9 +339,10 @@ static void empty_products_give_bias_and_residual(void **state)
 {
     (void)state;
     for (size_t t = 0; t < VLM_COUNTOF(kind); t++)
-        for (unsigned i = 0; i < 16 && vlm_kernels_named(kind[t]); i++) {
+        for (unsigned i = 0; i < 20 && vlm_kernels_named(kind[t]); i++) {
             struct product p = { .m = i & 1 ? 40 : 3, .n = 37, .k = 0, .packed = i & 2 };
-            p.precision = i & 4 ? VLM_BF16 : VLM_F32;
+            p.precision = i & 16 ? VLM_INT8 : i & 4 ? VLM_BF16 : VLM_F32;
+            p.b_kind = i & 16 ? INTEGERS : FLOATS;
             p.accumulate = i & 8;
             p.bias = p.residual = p.before = !p.accumulate;
             check_product(&p, kind[t]);

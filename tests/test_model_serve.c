@@ -9,7 +9,8 @@
 
 enum { LENGTH = 40, WIDE = 72 };
 
-static const char *const kinds_of_kernels[] = { "plain", "avx2", "avx512", "avx512-bf16" };
+static const char *const kinds_of_kernels[] = { "plain", "avx2", "avx512", "avx512-vnni",
+                                                "avx512-bf16" };
 
 static const enum vlm_weights all_weights[] = { VLM_WEIGHTS_F32, VLM_WEIGHTS_BF16,
                                                 VLM_WEIGHTS_INT8 };
@@ -334,6 +335,15 @@ static void only_what_can_be_rounded_is(void **state)
     serve(&model, &nn, VLM_WEIGHTS_INT8);
     assert_int_equal(vlm_model_serve(&model, &nn.engine, VLM_WEIGHTS_BF16, &err), VLM_EUSAGE);
     assert_string_equal(err.msg, "the weights of this model are rounded already");
+    vlm_model_release(&model);
+    struct vlm_model_config long_rows = config;
+    long_rows.sizes.width = 6;
+    long_rows.sizes.head_size = 2;
+    long_rows.sizes.hidden = VLM_INT8_K + 1;
+    assert_int_equal(vlm_model_init(&model, &long_rows, 0, &err), VLM_OK);
+    assert_int_equal(vlm_model_serve(&model, &nn.engine, VLM_WEIGHTS_INT8, &err), VLM_EUSAGE);
+    assert_non_null(
+        strstr(err.msg, "has rows of 4194305 numbers, and weights in int8 4194304 at most"));
     vlm_model_release(&model);
     nn_end(&nn);
 }

@@ -112,6 +112,19 @@ static void move(struct vlm_memory *memory, const struct vlm_model *model,
     *t = job.to;
 }
 
+/* Rows of integers that are longer than a product of them may be. */
+static int check_lengths(const struct vlm_model *model, struct vlm_err *err)
+{
+    for (size_t i = 0; i < model->n; i++) {
+        const struct vlm_tensor *t = &model->tensors[i];
+        if (t->rank == 2 && multiplies(model, t) && vlm_tensor_cols(t) > VLM_INT8_K)
+            return vlm_fail(err, VLM_EUSAGE,
+                            "'%s' has rows of %zu numbers, and weights in int8 %d at most", t->name,
+                            vlm_tensor_cols(t), VLM_INT8_K);
+    }
+    return VLM_OK;
+}
+
 int vlm_model_serve(struct vlm_model *model, const struct vlm_engine *engine,
                     enum vlm_weights weights, struct vlm_err *err)
 {
@@ -124,6 +137,9 @@ int vlm_model_serve(struct vlm_model *model, const struct vlm_engine *engine,
         return vlm_fail(err, VLM_EUSAGE, "the weights of this model are rounded already");
     if (dtype == VLM_F32)
         return VLM_OK;
+    int rc = dtype == VLM_INT8 ? check_lengths(model, err) : VLM_OK;
+    if (rc != VLM_OK)
+        return rc;
     const size_t table =
         model->rotary_table ? model->config.context * model->config.sizes.head_size : 0;
     const bool both = dtype == VLM_BF16 && model->head == model->embed;
@@ -132,7 +148,7 @@ int vlm_model_serve(struct vlm_model *model, const struct vlm_engine *engine,
         model->head = &model->served_head;
     }
     struct vlm_memory memory;
-    int rc = vlm_memory_init(&memory, new_bytes(model, dtype, table), 0, err);
+    rc = vlm_memory_init(&memory, new_bytes(model, dtype, table), 0, err);
     if (rc != VLM_OK) {
         model->head = both ? model->embed : model->head;
         return rc;

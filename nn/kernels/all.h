@@ -8,6 +8,7 @@
 /* The others stand on gemm_body.h. */
 #include "nn/kernels/attention_body.h"
 #include "nn/kernels/conv_body.h"
+#include "nn/kernels/int8_body.h"
 #include "nn/kernels/loss_body.h"
 #include "nn/kernels/row_body.h"
 #include "nn/kernels/update_body.h"
@@ -15,7 +16,7 @@
 #define VLM_KERNELS_TABLE(cpu)                                                                     \
     {                                                                                              \
         .name = (cpu), .gemm = &gemm_kernels, .attention = &attention_kernels,                     \
-        .conv = &conv_kernels, .loss = &loss_kernels, .rows = &row_kernels,                        \
+        .conv = &conv_kernels, .int8 = &int8_kernels, .loss = &loss_kernels, .rows = &row_kernels, \
         .update = &update_kernels                                                                  \
     }
 

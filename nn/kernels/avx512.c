@@ -1,4 +1,4 @@
-/* avx512.c - the kernels for AVX-512 without bf16 (Skylake-X); the Makefile has the flags. */
+/* avx512.c - the kernels for AVX-512 alone (Skylake-X); the Makefile has the flags. */
 #include "base/vlm.h"
 
 #include "nn/kernels/kernels.h"

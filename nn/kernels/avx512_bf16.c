@@ -1,4 +1,5 @@
-/* avx512_bf16.c - the kernels for AVX-512 with bf16 dot products (Zen 4, Cooper Lake, Sapphire Rapids); the Makefile has the flags. */
+/* avx512_bf16.c - the kernels for AVX-512 with bf16 dot products, and those of bytes (Zen 4, Cooper Lake, Sapphire
+ * Rapids); the Makefile has the flags. */
 #include "base/vlm.h"
 
 #include "nn/kernels/kernels.h"

@@ -9,6 +9,7 @@ static const struct {
     const struct vlm_kernels *(*table)(void);
 } kind[] = {
     { "avx512-bf16", vlm_kernels_avx512_bf16 },
+    { "avx512-vnni", vlm_kernels_avx512_vnni },
     { "avx512", vlm_kernels_avx512 },
     { "avx2", vlm_kernels_avx2 },
     { "plain", vlm_kernels_plain },
@@ -20,12 +21,15 @@ static bool cpu_has(const char *name)
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
     if (!strcmp(name, "avx2"))
         return avx2;
     if (!strcmp(name, "avx512"))
         return avx512;
+    if (!strcmp(name, "avx512-vnni"))
+        return vnni;
     if (!strcmp(name, "avx512-bf16"))
-        return avx512 && __builtin_cpu_supports("avx512bf16");
+        return vnni && __builtin_cpu_supports("avx512bf16");
 #endif
     return !strcmp(name, "plain");
 }

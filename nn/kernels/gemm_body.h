@@ -31,6 +31,14 @@ enum { BF16_BYTES = 2, BF16_PAIR = 2 };
 enum { BF16_BYTES = 4, BF16_PAIR = 1 };
 #endif
 
+/* Numbers of k in a unit of a panel of integers (int8_body.h). */
+#if defined(__AVX512VNNI__)
+#define INT8_BYTES 1
+#else
+#define INT8_BYTES 0
+#endif
+enum { INT8_UNIT = INT8_BYTES ? 4 : 2 };
+
 /* ---- numbers of 16 bits ---- */
 
 /* Rounds to bf16, to the nearest and ties to even, and widens again. A NaN stays a NaN: it keeps its
@@ -153,7 +161,7 @@ enum packing {
     KEEP_PAIRS,  /* pairs into a bf16 panel of pairs */
     ROUND,       /* floats into a bf16 panel */
     WIDEN,       /* pairs into a bf16 panel of floats */
-    INTEGERS,    /* four integers into an fp32 panel */
+    INTEGERS,    /* four integers into a panel of INT8_UNIT of them */
 };
 
 #if defined(__AVX512BF16__)
@@ -175,14 +183,27 @@ VLM_INLINE size_t unit_numbers(enum packing packing)
 
 VLM_INLINE size_t step_numbers(enum packing packing)
 {
-    return packing == KEEP_FLOATS || packing == WIDEN || packing == INTEGERS ? 1 : BF16_PAIR;
+    if (packing == INTEGERS)
+        return INT8_UNIT;
+    return packing == KEEP_FLOATS || packing == WIDEN ? 1 : BF16_PAIR;
+}
+
+/* Integers of one byte as the products take them: w + 128, or the first or second two of four in 16 bits each. */
+VLM_INLINE vec step_of_integers(const vec v[LANES], size_t j)
+{
+#if INT8_BYTES
+    return (vec)((uvec)v[j] ^ 0x80808080);
+#else
+    const uvec two = (uvec)v[j / 2] << (j % 2 ? 0 : 16);
+    return (vec)(((ivec)(two << 8) >> 24 & 0xffff) | ((ivec)two >> 24 << 16));
+#endif
 }
 
 /* Step j of the panel, from loaded units. */
 VLM_INLINE vec step_of(const vec v[LANES], size_t j, enum packing packing)
 {
     if (packing == INTEGERS)
-        return vec_of_integers((ivec)((uvec)v[j / 4] << (24 - 8 * (j % 4))) >> 24);
+        return step_of_integers(v, j);
     if (packing == WIDEN)
         return j % 2 ? (vec)((uvec)v[j / 2] & 0xffff0000) : (vec)((uvec)v[j / 2] << 16);
     if (packing != ROUND)
@@ -213,15 +234,6 @@ VLM_INLINE void pack_lanes(float *panel, size_t width, const char *x, size_t ste
     vec v[LANES];
     for (; k >= whole; k -= whole, x += sizeof(vec), panel += steps * width) {
         load_square(v, x, step, rows);
-        /* Integers make so many steps that unrolling them all would only be long code. */
-        if (packing == INTEGERS) {
-#pragma GCC unroll 1
-            for (size_t j = 0; j < LANES; j++)
-#pragma GCC unroll 4
-                for (size_t i = 0; i < 4; i++)
-                    store_lanes(panel + (4 * j + i) * width, step_of(v + j, i, packing), lanes);
-            continue;
-        }
 #pragma GCC unroll 32
         for (size_t j = 0; j < steps; j++)
             store_lanes(panel + j * width, step_of(v, j, packing), lanes);
@@ -339,12 +351,6 @@ static void pack_bits(void *panel, size_t width, const uint16_t *x, size_t rows,
         bf16_by_row(panel, MR, NULL, x, MR, k, col);
     else
         bf16_by_row(panel, width, NULL, x, rows, k, col);
-}
-
-static void pack_int8(float *panel, size_t width, const int8_t *x, size_t rows, size_t k,
-                      size_t row)
-{
-    pack_by_k(panel, width, x, rows, k, row, INTEGERS);
 }
 
 /* ---- multiplication ---- */
@@ -497,7 +503,7 @@ VLM_INLINE void ask_ahead(struct ahead *ahead, size_t rows)
 VLM_INLINE void add_steps(vec sum[], size_t rows, const float *a, size_t width, const vec *v,
                           size_t n, enum packing packing)
 {
-    const bool pairs = packing != KEEP_FLOATS && packing != INTEGERS && BF16_PAIR == 2;
+    const bool pairs = packing != KEEP_FLOATS && BF16_PAIR == 2;
 #pragma GCC unroll 32
     for (size_t p = 0; p < n; p++) {
         vec b = step_of(v, p, packing);
@@ -515,7 +521,7 @@ VLM_INLINE void stream_lanes(const struct vlm_gemm_stream *stream, const float *
 {
     const size_t bytes = sizeof(float) / unit_numbers(packing);
     const size_t whole = LANES * unit_numbers(packing), steps = whole / step_numbers(packing);
-    const bool pairs = packing != KEEP_FLOATS && packing != INTEGERS && BF16_PAIR == 2;
+    const bool pairs = packing != KEEP_FLOATS && BF16_PAIR == 2;
     size_t k = stream->k, width = rows == 1 ? stream->a_width : rows;
     struct ahead ahead = ahead_of(x, stream->b_row, here, k * bytes);
     vec sum[STREAM_ROWS], v[LANES];
@@ -526,12 +532,6 @@ VLM_INLINE void stream_lanes(const struct vlm_gemm_stream *stream, const float *
     for (; k >= whole; k -= whole, x += sizeof(vec), a += steps * width) {
         load_square(v, x, stream->b_row, here);
         ask_ahead(&ahead, here);
-        if (packing == INTEGERS) {
-#pragma GCC unroll 1
-            for (size_t j = 0; j < LANES; j++)
-                add_steps(sum, rows, a + 4 * j * width, width, v + j, 4, packing);
-            continue;
-        }
         add_steps(sum, rows, a, width, v, steps, packing);
     }
     if (k)
@@ -560,54 +560,11 @@ VLM_INLINE void stream_panels(const struct vlm_gemm_stream *stream, size_t rows,
                 LANES, rows, VLM_MIN(stream->m - i, rows), packing);
 }
 
-/* One row of A times 2 LANES rows of integers: two chains of sums, since one alone would wait for its additions longer
- * than memory takes for the integers of the next. */
-VLM_INLINE void stream_two(const struct vlm_gemm_stream *stream, float *c, const char *x)
-{
-    const size_t whole = 4 * LANES, row = stream->b_row;
-    const float *a = stream->a;
-    size_t k = stream->k;
-    struct ahead ahead = ahead_of(x, row, 2 * LANES, k);
-    vec sum[2], v[2][LANES];
-    for (size_t g = 0; g < 2; g++)
-        sum[g] = stream->accumulate ? vec_load(c + g * LANES) : vec_zero();
-    for (; k >= whole; k -= whole, x += sizeof(vec), a += whole) {
-        load_square(v[0], x, row, LANES);
-        load_square(v[1], x + LANES * row, row, LANES);
-        ask_ahead(&ahead, 2 * LANES);
-#pragma GCC unroll 1
-        for (size_t j = 0; j < LANES; j++)
-#pragma GCC unroll 4
-            for (size_t p = 0; p < 4; p++)
-#pragma GCC unroll 2
-                for (size_t g = 0; g < 2; g++)
-                    sum[g] = vec_fma(vec_all(a[4 * j + p]), step_of(v[g] + j, p, INTEGERS), sum[g]);
-    }
-    for (size_t g = 0; k && g < 2; g++)
-        load_end(v[g], x + g * LANES * row, row, LANES, k);
-    for (size_t p = 0; p < k; p++)
-        for (size_t g = 0; g < 2; g++)
-            sum[g] = vec_fma(vec_all(a[p]), step_of(v[g], p, INTEGERS), sum[g]);
-    for (size_t g = 0; g < 2; g++)
-        vec_store(c + g * LANES, sum[g]);
-}
-
-/* One row of A: the columns go in pairs of groups, what is left behind them in ones. */
-VLM_INLINE void stream_one(const struct vlm_gemm_stream *stream, enum packing packing)
-{
-    size_t j = 0;
-    for (; packing == INTEGERS && j + 2 * LANES <= stream->n; j += 2 * LANES)
-        stream_two(stream, stream->c + j, (const char *)stream->b + j * stream->b_row);
-    for (; j + LANES <= stream->n; j += LANES)
-        stream_lanes(stream, stream->a, stream->c + j, (const char *)stream->b + j * stream->b_row,
-                     LANES, 1, 1, packing);
-}
-
 VLM_INLINE void stream_of(const struct vlm_gemm_stream *stream, enum packing packing)
 {
     switch (stream->a_width) {
     case 1:
-        stream_one(stream, packing);
+        stream_panels(stream, 1, packing);
         break;
     case 2:
         stream_panels(stream, 2, packing);
@@ -642,11 +599,6 @@ static void stream_bf16(const struct vlm_gemm_stream *stream)
 static void stream_bits(const struct vlm_gemm_stream *stream)
 {
     stream_of(stream, BF16_PAIR == 2 ? KEEP_PAIRS : WIDEN);
-}
-
-static void stream_int8(const struct vlm_gemm_stream *stream)
-{
-    stream_of(stream, INTEGERS);
 }
 
 /* ---- the most that is possible ---- */
@@ -703,14 +655,12 @@ static const struct vlm_gemm_kernels gemm_kernels = {
     .pack_f32 = pack_f32,
     .pack_bf16 = pack_bf16,
     .pack_bits = pack_bits,
-    .pack_int8 = pack_int8,
     .block_f32 = block_f32,
     .block_bf16 = block_bf16,
     .stream_rows = STREAM_ROWS,
     .stream_f32 = stream_f32,
     .stream_bf16 = stream_bf16,
     .stream_bits = stream_bits,
-    .stream_int8 = stream_int8,
     .add_row = gemm_add_row,
     .multiply_row = gemm_multiply_row,
     .round_bf16 = round_bf16,

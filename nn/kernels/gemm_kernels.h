@@ -31,7 +31,7 @@ struct vlm_gemm_stream {
     const void *a;  /* panels over all of k */
     size_t a_width; /* their rows: 1, 2, 4 or stream_rows; zeros beyond m */
     size_t a_step;  /* bytes from one panel to the next */
-    const void *b;  /* floats, bf16 for stream_bits(), int8 for stream_int8() */
+    const void *b;  /* floats, bf16 for stream_bits(), integers (int8_kernels.h) */
     size_t b_row;   /* bytes from one row of B to the next */
     float *c;
     size_t c_row;
@@ -52,22 +52,18 @@ struct vlm_gemm_kernels {
     /* The same of numbers that are bf16 already. */
     void (*pack_bits)(void *panel, size_t width, const uint16_t *x, size_t rows, size_t k,
                       size_t row, size_t col);
-    /* Integers into an fp32 panel; col is 1. */
-    void (*pack_int8)(float *panel, size_t width, const int8_t *x, size_t rows, size_t k,
-                      size_t row);
 
     /* C (+)= A B^T over panels. Best when the panels of B fit the second cache: the caller cuts k. */
     void (*block_f32)(const struct vlm_gemm_block *block);
     void (*block_bf16)(const struct vlm_gemm_block *block);
 
     /* The same product without packing B, whose rows come from main memory once: for few rows of A. A is
-     * an fp32 panel for stream_f32() and stream_int8(), a bf16 panel for the other two, which take B in
+     * an fp32 panel for stream_f32(), a bf16 panel for the other two, which take B in
      * fp32 and round it, or in bf16. */
     size_t stream_rows;
     void (*stream_f32)(const struct vlm_gemm_stream *stream);
     void (*stream_bf16)(const struct vlm_gemm_stream *stream);
     void (*stream_bits)(const struct vlm_gemm_stream *stream);
-    void (*stream_int8)(const struct vlm_gemm_stream *stream);
 
     /* y += x, and y *= x. */
     void (*add_row)(float *y, const float *x, size_t n);

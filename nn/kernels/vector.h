@@ -129,18 +129,6 @@ VLM_INLINE vec vec_min(vec a, vec b)
 #endif
 }
 
-/* Integers as floats. */
-VLM_INLINE vec vec_of_integers(ivec v)
-{
-#if defined(__AVX512F__)
-    return _mm512_cvtepi32_ps((__m512i)v);
-#elif defined(__AVX2__) && defined(__FMA__)
-    return _mm256_cvtepi32_ps((__m256i)v);
-#else
-    return __builtin_convertvector(v, vec);
-#endif
-}
-
 /* yes where the lane of mask is all ones, no where it is zero. */
 VLM_INLINE vec vec_select(ivec mask, vec yes, vec no)
 {

@@ -161,19 +161,20 @@ struct vlm_tensor *vlm_linear(struct vlm_tape *tape, struct vlm_tensor *x,
         before = vlm_step_memory(tape, rows * out, sizeof(float));
 
     tape->flops += 2.0 * (double)rows * (double)out * (double)in;
-    multiply(tape, &(struct vlm_gemm){ .m = rows,
-                                       .n = out,
-                                       .k = in,
-                                       .a = operand(x, in, 1),
-                                       .b = operand(w, in, 1),
-                                       .c = rounded ? NULL : y->data,
-                                       .c_row = out,
-                                       .c_bits = rounded ? y->bits : NULL,
-                                       .precision = tape->precision,
-                                       .bias = b ? b->data : NULL,
-                                       .before = before,
-                                       .activation = linear->activation,
-                                       .residual = residual ? residual->data : NULL });
+    multiply(tape,
+             &(struct vlm_gemm){ .m = rows,
+                                 .n = out,
+                                 .k = in,
+                                 .a = operand(x, in, 1),
+                                 .b = operand(w, in, 1),
+                                 .c = rounded ? NULL : y->data,
+                                 .c_row = out,
+                                 .c_bits = rounded ? y->bits : NULL,
+                                 .precision = w->dtype == VLM_INT8 ? VLM_INT8 : tape->precision,
+                                 .bias = b ? b->data : NULL,
+                                 .before = before,
+                                 .activation = linear->activation,
+                                 .residual = residual ? residual->data : NULL });
     struct linear_node *self = vlm_record(tape, sizeof(*self), linear_backward, y, needs_grad);
     if (self) {
         self->x = x;

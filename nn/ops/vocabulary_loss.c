@@ -89,6 +89,12 @@ static char *packed_at(const struct work *w, char *packed, size_t size, size_t b
     return packed + (w->keep_packed ? block * size : 0);
 }
 
+/* In which x W^T is computed; the backward pass is in that of the tape. */
+static enum vlm_dtype forward_precision(const struct work *w)
+{
+    return w->options->weight->dtype == VLM_INT8 ? VLM_INT8 : w->tape->precision;
+}
+
 static struct vlm_gemm forward_job(const struct work *w, size_t m, size_t block)
 {
     struct vlm_gemm job = {
@@ -99,7 +105,7 @@ static struct vlm_gemm forward_job(const struct work *w, size_t m, size_t block)
         .b.packed = packed_at(w, w->packed, w->packed_size, block),
         .c = block_at(w, block),
         .c_row = STRIDE,
-        .precision = w->tape->precision,
+        .precision = forward_precision(w),
     };
     if (w->x->dtype == VLM_BF16)
         job.a.bits = w->x_chunk;
@@ -181,7 +187,8 @@ static void take_scratch(struct work *w)
     w->x_chunk = vlm_scratch(tape, w->chunk, w->row_bytes);
     w->e = vlm_scratch(tape, stored * w->chunk, STRIDE * sizeof(float));
     w->largest = vlm_scratch(tape, stored * w->chunk, sizeof(float));
-    w->packed_size = vlm_scratch_stride(1, vlm_gemm_packed_size(engine, width, w->d, precision));
+    w->packed_size =
+        vlm_scratch_stride(1, vlm_gemm_packed_size(engine, width, w->d, forward_precision(w)));
     w->packed = vlm_scratch(tape, kept, w->packed_size);
     if (w->wanted)
         w->dz = vlm_scratch(tape, w->chunk, STRIDE * (precision == VLM_BF16 ? 2 : 4));

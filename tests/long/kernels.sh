@@ -4,7 +4,7 @@
 # shellcheck source=tests/long_functions.sh
 . "$TESTS/long_functions.sh"
 
-for kind in plain avx2 avx512 avx512-bf16; do
+for kind in plain avx2 avx512 avx512-vnni avx512-bf16; do
     if ! VLM_CPU=$kind vlm-bench step --shape 1x64 --vocab 61 --tokens 32 --seq 16 --repeat 1 -j1 --json >result 2>why; then
         if grep -q 'VLM_CPU=' why; then
             echo "skipped kernels $kind: this CPU cannot run them"
