@@ -46,7 +46,10 @@ static void wrong_requests_say_what_is_wrong(void **state)
         { "/v1/models/other", NULL, 404, "model" },
         { COMPLETE, "{", 400, NULL },
         { COMPLETE, "[]", 400, NULL },
-        { COMPLETE, "{\"prompt\":\"a\",\"prompt\":\"b\"}", 400, NULL },
+        { COMPLETE, "{\"prompt\":\"a\",\"prompt\":\"b\"}", 400, "prompt" },
+        { COMPLETE, "{\"prompt\":[{\"type\":\"text\"},{\"type\":1,\"type\":2}]}", 400,
+          "prompt[1].type" },
+        { "/tokenize", "{\"content\":\"a\",\"content\":\"b\"}", 400, "content" },
         { COMPLETE, "{\"prompt\":\"\\ud800\"}", 400, NULL },
         { COMPLETE, "{}", 400, "prompt" },
         { COMPLETE, "{\"prompt\":\"\"}", 400, "prompt" },
@@ -585,7 +588,7 @@ static void prompts_are_read_ahead(void **state)
         assert_int_equal(0, number_at(&answer, "tokens_predicted"));
         assert_int_equal(0, number_at(&answer, "usage.completion_tokens"));
         assert_int_equal(0, number_at(&answer, "timings.predicted_n"));
-        assert_int_equal(0, json_object_array_length(at(answer.json, "logprobs.content")));
+        assert_int_equal(0, json_object_array_length(at(answer.json, "completion_probabilities")));
         assert_true(number_at(&answer, "tokens_evaluated") > 0);
         forget(&answer);
     }
