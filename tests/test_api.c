@@ -785,6 +785,11 @@ static void every_path_is_described(void **state)
                  defaults[i].path, defaults[i].field);
         assert_string_equal(json_object_to_json_string(at(all, place)), defaults[i].value);
     }
+#define BIAS                                                                                       \
+    "/v1/completions.post.requestBody.content.application/json.schema.properties.logit_bias"
+    json_object *pair = at(all, BIAS ".anyOf.2.items");
+    assert_string_equal("integer", json_object_get_string(at(pair, "prefixItems.0.type")));
+    assert_int_equal(-100, json_object_get_int64(at(pair, "prefixItems.1.anyOf.0.minimum")));
     forget(&answer);
 }
 
