@@ -112,9 +112,7 @@ static int tell_ready(const struct vlm_server *server, const struct vlm_serve_op
 static int serve(const struct vlm_serve_options *options, struct vlm_err *err)
 {
     struct signals signals = { .server = NULL };
-    int rc = options->verify ? vlm_model_sums_check(options->model, err) : VLM_OK;
-    if (rc == VLM_OK)
-        rc = vlm_server_new(&signals.server, options, err);
+    int rc = vlm_server_new(&signals.server, options, err);
     if (rc != VLM_OK)
         return rc;
     rc = catch_signals(&signals, err);
@@ -158,6 +156,8 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error like a full disk */
     int rc = vlm_serve_options_parse(&options, argc, argv, &err);
     options.warn = tell_warning;
+    if (rc == VLM_OK && options.verify)
+        rc = vlm_model_sums_check(options.model, &err);
     if (rc == VLM_OK)
         rc = options.bench ? vlm_serve_bench(&options, &err) : serve(&options, &err);
     vlm_serve_options_release(&options);

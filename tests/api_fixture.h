@@ -66,12 +66,10 @@ static inline void make_model(const char *name)
     fixture_model_write(&it.model, form, it.path);
 }
 
-/* With up to two options more, each with its value; NULL: none. */
-static inline int start_with(const char *name, const char *const *more)
+/* The server of it.path, with up to two options more, each with its value; NULL: none. */
+static inline int start_folder(const char *const *more)
 {
     struct vlm_err err = { 0 };
-    it = (struct fixture){ .path = NULL };
-    make_model(name);
     char *argv[14] = { (char *)"vlm-serve", (char *)"-m", it.path,
                        (char *)"--port",    (char *)"0",  (char *)"--parallel",
                        (char *)"4",         (char *)"-j", (char *)"1" };
@@ -84,6 +82,13 @@ static inline int start_with(const char *name, const char *const *more)
     const char *colon = strrchr(vlm_server_facts(it.server).url, ':');
     it.port = (uint16_t)strtoul(colon + 1, NULL, 10);
     return 0;
+}
+
+static inline int start_with(const char *name, const char *const *more)
+{
+    it = (struct fixture){ .path = NULL };
+    make_model(name);
+    return start_folder(more);
 }
 
 static inline int start(const char *name)

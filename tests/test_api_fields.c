@@ -22,10 +22,11 @@ static void check_body(const char *text, const char *problem)
 {
     struct vlm_arena arena;
     const struct vlm_value *value;
+    const char *param;
     struct vlm_err err = { 0 };
     vlm_arena_init(&arena, 64 * VLM_MIB);
     char *copy = vlm_arena_copy(&arena, text, strlen(text));
-    int rc = vlm_body_parse(&value, &arena, copy, strlen(text), &err);
+    int rc = vlm_body_parse(&value, &arena, copy, strlen(text), &param, &err);
     if (problem && (rc == VLM_OK || strcmp(problem, err.msg) != 0))
         fail_msg("%s: expected '%s', found '%s'", text, problem, err.msg);
     if (!problem && rc != VLM_OK)
@@ -155,9 +156,10 @@ static void end(struct reading *it)
 static bool read_body(struct reading *it, const char *text)
 {
     const struct vlm_value *body;
+    const char *param;
     struct vlm_err err = { 0 };
     char *copy = vlm_arena_copy(&it->call->arena, text, strlen(text));
-    if (vlm_body_parse(&body, &it->call->arena, copy, strlen(text), &err))
+    if (vlm_body_parse(&body, &it->call->arena, copy, strlen(text), &param, &err))
         fail_msg("%s: %s", text, err.msg);
     return vlm_call_read_value(it->call, body, it->call->kind->groups);
 }
@@ -239,6 +241,9 @@ static void values_of_completions(void **state)
         { P "\"logit_bias\":{\"5\":101}}", "logit_bias.5" },
         { P "\"logit_bias\":[[5,false],[6,1]]}", NULL },
         { P "\"logit_bias\":[[5,1],[6]]}", "logit_bias[1]" },
+        { P "\"logit_bias\":[[null,null]]}", "logit_bias[0]" },
+        { P "\"logit_bias\":[[5,true]]}", "logit_bias[0]" },
+        { P "\"logit_bias\":{\"5\":false}}", NULL },
         { P "\"stop\":\"a\"}", NULL },
         { P "\"stop\":null}", NULL },
         { P "\"stop\":[\"a\",\"\"]}", "stop[1]" },
@@ -372,13 +377,15 @@ static void check_value(const struct vlm_call_kind *kind, const struct vlm_field
     const struct vlm_field_group *const groups[] = { &group, NULL };
     struct vlm_buffer body = { 0 };
     const struct vlm_value *parsed;
+    const char *param;
     struct vlm_err err = { 0 };
     struct reading it;
     alone.required = false;
     vlm_buffer_printf(&body, "{\"%s\":%s}", field->name, value);
     begin(&it, kind);
     char *copy = vlm_arena_copy(&it.call->arena, body.data, body.size);
-    assert_int_equal(vlm_body_parse(&parsed, &it.call->arena, copy, body.size, &err), VLM_OK);
+    assert_int_equal(vlm_body_parse(&parsed, &it.call->arena, copy, body.size, &param, &err),
+                     VLM_OK);
     const bool good = vlm_fields_read(&it.call->reader, parsed, it.call, groups);
     const char *problem = good ? "" : it.call->reader.problem;
     if (good != !sentence || (!good && strncmp(problem, sentence, strlen(sentence)) != 0))

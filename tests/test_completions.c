@@ -104,6 +104,32 @@ static void streams_echo_with_logprobs(void **state)
     }
 }
 
+/* top_logprobs has the likeliest, and the drawn token when it is not among them. */
+static void drawn_tokens_are_among_the_top(void **state)
+{
+    struct answer answer =
+        ask_well(COMPLETE, "{\"prompt\":\"<p>The cat\",\"echo\":true,\"max_tokens\":20,\"seed\":5,"
+                           "\"temperature\":20,\"ignore_eos\":true,\"logprobs\":2}");
+    json_object *list[VLM_COUNTOF(lists)];
+    size_t beside = 0;
+    (void)state;
+    for (size_t i = 0; i < VLM_COUNTOF(lists); i++)
+        list[i] = at(at(answer.json, "choices.0.logprobs"), lists[i]);
+    const size_t n = json_object_array_length(list[0]);
+    assert_in_range(n, 21, 60);
+    for (size_t i = 0; i < n; i++) {
+        json_object *top = json_object_array_get_idx(list[2], i), *its;
+        const char *token = json_object_get_string(json_object_array_get_idx(list[0], i));
+        const double logprob = json_object_get_double(json_object_array_get_idx(list[1], i));
+        assert_true(json_object_object_get_ex(top, token, &its));
+        assert_true(fabs(json_object_get_double(its) - logprob) < 1e-5);
+        assert_in_range(json_object_object_length(top), 2, 3);
+        beside += json_object_object_length(top) == 3;
+    }
+    assert_in_range(beside, 5, n);
+    forget(&answer);
+}
+
 /* n short paragraphs. */
 static void add_paragraphs(struct vlm_buffer *body, size_t n)
 {
@@ -250,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest of_pages[] = {
         cmocka_unit_test(streams_echo_with_logprobs),
+        cmocka_unit_test(drawn_tokens_are_among_the_top),
         cmocka_unit_test(guidance_goes_with_cut_prompts),
         cmocka_unit_test(beams_take_slots),
         cmocka_unit_test(beams_count_as_one_answer),

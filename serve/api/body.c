@@ -9,6 +9,7 @@ struct parser {
     struct vlm_arena *arena;
     size_t values;
     const char *keys[VLM_BODY_MEMBERS_MAX]; /* of the object that has just been read */
+    char twice[192];                        /* the path of a key that is there twice, or "" */
     int rc;
     struct vlm_err *err;
 };
@@ -38,9 +39,24 @@ static bool check_keys(struct parser *parser, const struct vlm_value *object)
         if (!strcmp(parser->keys[i - 1], parser->keys[i])) {
             parser->rc =
                 vlm_fail(parser->err, VLM_EFORMAT, "'%.64s' is there twice", parser->keys[i]);
+            snprintf(parser->twice, sizeof(parser->twice), "%.64s", parser->keys[i]);
             return false;
         }
     return true;
+}
+
+/* Puts the member, or with key NULL the element i, in front of the path, which is made from its end. */
+static void go_up(struct parser *parser, const char *key, size_t i)
+{
+    char below[sizeof(parser->twice)];
+    if (!parser->twice[0])
+        return;
+    snprintf(below, sizeof(below), "%s", parser->twice);
+    const char *dot = below[0] == '[' ? "" : ".";
+    if (key)
+        snprintf(parser->twice, sizeof(parser->twice), "%.64s%s%.120s", key, dot, below);
+    else
+        snprintf(parser->twice, sizeof(parser->twice), "[%zu]%s%.120s", i, dot, below);
 }
 
 /* Members of an object or elements of an array. */
@@ -56,8 +72,10 @@ static bool read_children(struct parser *parser, struct vlm_value *parent, unsig
         if (object && parent->n == VLM_BODY_MEMBERS_MAX)
             return fail(parser, "members in one object", VLM_BODY_MEMBERS_MAX);
         struct vlm_value *child = read_value(parser, depth + 1);
-        if (!child)
+        if (!child) {
+            go_up(parser, key, parent->n);
             return false;
+        }
         child->key = key;
         *link = child;
         link = &child->next;
@@ -100,13 +118,15 @@ static struct vlm_value *read_value(struct parser *parser, unsigned depth)
 }
 
 int vlm_body_parse(const struct vlm_value **out, struct vlm_arena *arena, char *text, size_t n,
-                   struct vlm_err *err)
+                   const char **param, struct vlm_err *err)
 {
     struct parser parser;
     parser.arena = arena, parser.values = 0, parser.rc = VLM_OK, parser.err = err;
+    parser.twice[0] = 0;
     vlm_json_scan_init(&parser.in, text, n);
     struct vlm_value *value = read_value(&parser, 0);
     *out = value;
+    *param = parser.twice[0] ? vlm_arena_copy(arena, parser.twice, strlen(parser.twice)) : NULL;
     if (parser.rc != VLM_OK)
         return parser.rc;
     vlm_json_scan_end(&parser.in);

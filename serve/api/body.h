@@ -1,6 +1,6 @@
 /* body.h - the JSON body of a request as a tree, read to the letter of RFC 8259.
  *
- *   rc = vlm_body_parse(&value, &arena, text, n, &err);          // changes the text
+ *   rc = vlm_body_parse(&value, &arena, text, n, &param, &err);          // changes the text
  *   const struct vlm_value *stream = vlm_value_member(value, "stream");
  *
  * Bytes that are not UTF-8, lone surrogates, a key twice, NaN, anything behind the end: VLM_EFORMAT with the place.
@@ -36,9 +36,10 @@ enum {
 };
 
 /* text is changed and must live as long as the tree, which is in the arena. VLM_EFORMAT: no JSON; VLM_ELIMIT: more
- * values, members or levels than above, or than the arena takes. */
+ * values, members or levels than above, or than the arena takes. *param: the path of a key that is there twice, in the
+ * arena; else NULL. */
 VLM_MUST_CHECK int vlm_body_parse(const struct vlm_value **out, struct vlm_arena *arena, char *text,
-                                  size_t n, struct vlm_err *err);
+                                  size_t n, const char **param, struct vlm_err *err);
 
 /* NULL: there is none, or it is no object. */
 const struct vlm_value *vlm_value_member(const struct vlm_value *object, const char *key);

@@ -218,12 +218,13 @@ static void fail_reader(struct vlm_call *call)
 /* ---- the body ---- */
 
 const struct vlm_value *vlm_json_body(struct vlm_exchange *exchange, struct vlm_arena *arena,
-                                      int *status, struct vlm_err *err)
+                                      int *status, const char **param, struct vlm_err *err)
 {
     const struct vlm_http_request *request = vlm_exchange_request(exchange);
     const char *type = vlm_exchange_field(exchange, "content-type");
     const struct vlm_value *body = NULL;
     const char *charset = type ? strcasestr(type, "charset=") : NULL;
+    *param = NULL;
     *status = 415;
     if (strcmp(request->content_type, "application/json") != 0) {
         vlm_fail(err, VLM_EFORMAT, "the content type must be application/json");
@@ -241,7 +242,7 @@ const struct vlm_value *vlm_json_body(struct vlm_exchange *exchange, struct vlm_
         vlm_fail(err, VLM_ELIMIT, "no memory for a body of %zu bytes", request->body_n);
         return NULL;
     }
-    if (vlm_body_parse(&body, arena, text, request->body_n, err) != VLM_OK)
+    if (vlm_body_parse(&body, arena, text, request->body_n, param, err) != VLM_OK)
         return NULL;
     return body;
 }
@@ -292,10 +293,12 @@ static bool check_service(struct vlm_call *call)
 bool vlm_call_read(struct vlm_call *call, const struct vlm_field_group *const *groups)
 {
     struct vlm_err err = { 0 };
+    const char *param;
     int status;
-    const struct vlm_value *body = vlm_json_body(call->exchange, &call->arena, &status, &err);
+    const struct vlm_value *body =
+        vlm_json_body(call->exchange, &call->arena, &status, &param, &err);
     if (!body) {
-        vlm_call_fail(call, status, NULL, "%s", err.msg);
+        vlm_call_fail(call, status, param, "%s", err.msg);
         return false;
     }
     if (!vlm_call_read_value(call, body, groups)) {

@@ -195,9 +195,10 @@ void vlm_call_handle(struct vlm_service *service, struct vlm_exchange *exchange,
  * answered, the call is gone. */
 bool vlm_call_check(struct vlm_call *call);
 
-/* The JSON body of an exchange in an arena. NULL: the status and the sentence of the error. */
+/* The JSON body of an exchange in an arena. NULL: the status and the sentence of the error, and its
+ * param, in the arena, or NULL. */
 const struct vlm_value *vlm_json_body(struct vlm_exchange *exchange, struct vlm_arena *arena,
-                                      int *status, struct vlm_err *err);
+                                      int *status, const char **param, struct vlm_err *err);
 
 /* Answers with an error (in a stream: an event, and the end), cancels what runs, frees the call. */
 void vlm_call_fail(struct vlm_call *call, int status, const char *param, const char *format, ...)

@@ -54,6 +54,8 @@ static const struct vlm_field shared_fields[] = {
     { "partial_images", VLM_FIELD_WHOLE, AT(call.request.partial_images), .least = 0,
       .most = VLM_PARTIAL_IMAGES_MAX, .nullable = true,
       .help = "unfinished pictures that a stream shows before each whole one" },
+    { "store", VLM_FIELD_BOOL, AT(call.request.store), .nullable = true,
+      .help = "the pictures are kept like uploads: later requests name them by their hash" },
     { "quality", VLM_FIELD_WORD, VLM_FIELD_NOWHERE, .words = "auto|standard|hd|low|medium|high",
       .nullable = true, .help = "without effect" },
     { "background", VLM_FIELD_WORD, VLM_FIELD_NOWHERE, .words = "auto|opaque|transparent",
@@ -380,6 +382,7 @@ static void finish(struct vlm_call *call, struct vlm_call_choice *choice)
     }
     vlm_json_member_string(&json, "finish_reason", choice->finish);
     write_usage(call, &json, choice->generated);
+    vlm_call_write_warnings(call, &json);
     vlm_sse_send(call, &buffer, &json);
 }
 

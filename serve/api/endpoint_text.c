@@ -50,11 +50,12 @@ static bool read_body(struct vlm_service *service, struct vlm_exchange *exchange
     struct vlm_reader reader = { .arena = arena,
                                  .limits = &service->limits,
                                  .n_ids = service->folder->vocabulary.size };
-    int status = 400;
+    const char *param;
+    int status;
     vlm_arena_init(arena, ARENA_MAX);
-    const struct vlm_value *body = vlm_json_body(exchange, arena, &status, &err);
+    const struct vlm_value *body = vlm_json_body(exchange, arena, &status, &param, &err);
     if (!body)
-        vlm_service_error(service, exchange, status, NULL, "%s", err.msg);
+        vlm_service_error(service, exchange, status, param, "%s", err.msg);
     else if (!vlm_fields_read(&reader, body, request, groups))
         vlm_service_error(service, exchange, reader.status, reader.param[0] ? reader.param : NULL,
                           "%s", reader.problem);

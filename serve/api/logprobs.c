@@ -50,17 +50,20 @@ static size_t likely_of(const struct vlm_call *call)
     return call->request.logprobs > 0 ? (size_t)call->request.logprobs : 0;
 }
 
-/* An object cannot have a key twice: of tokens that are written alike the likelier one is shown. */
+/* The n likeliest, and behind them the drawn one unless it is among them, as OpenAI has it. An object cannot have a key
+ * twice: of tokens that are written alike the likelier one is shown. */
 static void write_top(struct vlm_json *json, const struct vlm_vocabulary *vocabulary,
-                      const struct vlm_likely *likely, size_t n)
+                      const struct vlm_likely *likely, size_t n, const struct vlm_drawn *drawn)
 {
+    const struct vlm_likely last = { drawn->id, drawn->logprob };
     struct vlm_buffer seen = { 0 };
     struct vlm_json keys = { .out = &seen };
     vlm_json_open(json, '{');
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i <= n; i++) {
+        const struct vlm_likely *it = i < n ? &likely[i] : &last;
         const size_t start = seen.size;
         keys.comma = false;
-        write_token(&keys, vocabulary, likely[i].id);
+        write_token(&keys, vocabulary, it->id);
         vlm_buffer_byte(&seen, 0);
         bool twice = false;
         for (size_t at = 0; !seen.failed && at < start && !twice;) {
@@ -74,7 +77,7 @@ static void write_top(struct vlm_json *json, const struct vlm_vocabulary *vocabu
         vlm_buffer_text(json->out, (const char *)seen.data + start);
         vlm_buffer_text(json->out, ": ");
         json->comma = false;
-        vlm_json_real(json, shown_logprob(likely[i].logprob));
+        vlm_json_real(json, shown_logprob(it->logprob));
     }
     vlm_json_close(json, '}');
     vlm_buffer_release(&seen);
@@ -112,7 +115,7 @@ void vlm_write_logprobs(const struct vlm_call *call, struct vlm_json *json,
             if (isnan(choice->drawn[i].logprob))
                 vlm_json_null(json);
             else
-                write_top(json, vocabulary, choice->likely + i * likely, likely);
+                write_top(json, vocabulary, choice->likely + i * likely, likely, &choice->drawn[i]);
         vlm_json_close(json, ']');
     } else {
         vlm_json_null(json);

@@ -226,11 +226,15 @@ static const struct vlm_field seed_fields[] = {
 };
 const struct vlm_field_group vlm_request_seed = { seed_fields, VLM_COUNTOF(seed_fields) };
 
+#define BIAS_NUMBER                                                                                \
+    "{\"anyOf\": [{\"type\": \"number\", \"minimum\": -100, \"maximum\": 100}, {\"const\": "       \
+    "false}]}"
 #define BIAS_SCHEMA                                                                                \
     "{\"anyOf\": [{\"type\": \"null\"}, {\"type\": \"object\", \"maxProperties\": 512, "           \
-    "\"propertyNames\": {\"pattern\": \"^[0-9]+$\"}, \"additionalProperties\": {\"type\": "        \
-    "\"number\", \"minimum\": -100, \"maximum\": 100}}, {\"type\": \"array\", \"maxItems\": 512, " \
-    "\"items\": {\"type\": \"array\", \"minItems\": 2, \"maxItems\": 2}}]}"
+    "\"propertyNames\": {\"pattern\": \"^[0-9]+$\"}, \"additionalProperties\": " BIAS_NUMBER       \
+    "}, {\"type\": \"array\", \"maxItems\": 512, \"items\": {\"type\": \"array\", "                \
+    "\"minItems\": 2, \"maxItems\": 2, \"prefixItems\": [{\"type\": \"integer\", "                 \
+    "\"minimum\": 0}, " BIAS_NUMBER "]}}]}"
 
 static const struct vlm_field length_fields[] = {
     { "max_tokens", VLM_FIELD_WHOLE, AT(max_tokens), .least = 0, .most = 65536, .nullable = true,

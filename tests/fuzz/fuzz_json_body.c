@@ -35,6 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    .choices = &choices,
                                    .limits = VLM_SERVICE_LIMITS };
     const struct vlm_value *body;
+    const char *param = NULL;
     struct vlm_err err = { 0 };
     if (!size)
         return 0;
@@ -50,8 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     call->reader =
         (struct vlm_reader){ .arena = &call->arena, .limits = &service.limits, .n_ids = 1000 };
     char *text = vlm_arena_copy(&call->arena, data + 1, size - 1);
-    int rc = text ? vlm_body_parse(&body, &call->arena, text, size - 1, &err) : VLM_ELIMIT;
+    int rc = text ? vlm_body_parse(&body, &call->arena, text, size - 1, &param, &err) : VLM_ELIMIT;
     VLM_BUG_IF(text && (rc == VLM_OK) == (err.msg[0] != 0));
+    VLM_BUG_IF(rc == VLM_OK && param);
     if (rc == VLM_OK && vlm_call_read_value(call, body, kind->groups))
         check_request(&call->request);
     else if (rc == VLM_OK)

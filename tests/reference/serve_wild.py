@@ -86,7 +86,9 @@ class Wild:
         if kind == "array":
             low, high = schema.get("minItems", 0), schema.get("maxItems", 6)
             n = rng.choice((low, min(high, low + rng.randrange(4)), min(high, 300) if rng.random() < .05 else low))
-            return b"[" + b",".join(self.value(schema.get("items", {}), depth + 1) for _ in range(n)) + b"]"
+            first = schema.get("prefixItems", [])[:n]
+            kinds = first + [schema.get("items", {})] * (n - len(first))
+            return b"[" + b",".join(self.value(kind, depth + 1) for kind in kinds) + b"]"
         if kind in ("integer", "number"):
             return self.number(schema, kind == "integer")
         return self.string(schema) if kind == "string" else rng.choice((b"true", b"false")) if kind == "boolean" else b"null"

@@ -58,11 +58,18 @@ static int choose_all(struct generation *g, struct vlm_err *err)
     return VLM_OK;
 }
 
+/* Bytes of the last cache, or 0 when the system does not say. */
+static size_t last_cache(void)
+{
+    const long bytes = VLM_MAX(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+    return bytes > 0 ? (size_t)bytes : 0;
+}
+
 /* Three times the last cache, so that what is read comes from memory; an eighth of memory at most. */
 static size_t choose_read(void)
 {
-    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE), pages = sysconf(_SC_PHYS_PAGES);
-    size_t bytes = cache > 0 ? 3 * (size_t)cache : 0;
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    size_t bytes = 3 * last_cache();
     if (pages > 0)
         bytes = VLM_MIN(bytes, (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) / 8);
     bytes = VLM_MIN(VLM_MAX(bytes, (size_t)READ_LEAST), (size_t)READ_MOST);
@@ -233,6 +240,7 @@ int vlm_generate_measure(struct vlm_generate_rates *rates, const struct vlm_engi
         *median[i] = g.rates[i * load->repeat + load->repeat / 2];
     }
     rates->weights = rates->one * (double)vlm_model_serve_bytes(model) * 1e-9;
+    rates->cached = vlm_model_serve_bytes(model) <= last_cache();
     end(&g);
     return rc;
 }
@@ -299,8 +307,12 @@ static void print_text(const struct generate_bench *bench)
     printf("%-10s %.1f tokens/s on %.2f cores\n", "prefill", r->prefill, r->cores[0]);
     printf("%-10s %.1f tokens/s on %.2f cores\n", "1 stream", r->one, r->cores[1]);
     printf("%-10" PRId64 " %.1f tokens/s on %.2f cores\n", bench->streams, r->many, r->cores[2]);
-    printf("%-10s %.1f of %.1f GB/s that memory gives, %.0f %%\n", "weights", r->weights, r->read,
-           100 * r->weights / r->read);
+    if (r->cached)
+        printf("%-10s %.1f GB/s, in the cache; memory gives %.1f\n", "weights", r->weights,
+               r->read);
+    else
+        printf("%-10s %.1f of %.1f GB/s that memory gives, %.0f %%\n", "weights", r->weights,
+               r->read, 100 * r->weights / r->read);
     printf("%-10s %.1f MB of weights read for a token, %.1f MB in use\n", "memory",
            (double)vlm_model_serve_bytes(&bench->model) * 1e-6, (double)resident() * 1e-6);
 }

@@ -33,6 +33,7 @@ struct vlm_generate_rates {
     double
         read; /* GB/s of summing up memory beyond the cache by the same threads, in the same turns */
     double weights; /* GB/s of weights that one stream read: one x vlm_model_serve_bytes() */
+    bool cached;    /* they lie in the last cache of the CPU: memory is no bound of that */
 };
 
 /* Takes a cache for all streams, and three times the last cache of the CPU but no more than

@@ -27,10 +27,18 @@ struct bench {
 
 /* ---- what fewer bits cost ---- */
 
+/* What texts begin with: the end of one before, or the first id of a foreign model that has no end. */
+static uint32_t begin_of(const struct bench *bench)
+{
+    const struct vlm_vocabulary *vocabulary = &bench->folder->vocabulary;
+    const uint32_t end = vocabulary->control[VLM_CONTROL_END];
+    return end < vocabulary->size ? end : 0;
+}
+
 /* In the fp32 model, before its weights are packed. */
 static int draw_texts(struct bench *bench, struct vlm_generator *generator, struct vlm_err *err)
 {
-    const uint32_t begin = bench->folder->vocabulary.control[VLM_CONTROL_END];
+    const uint32_t begin = begin_of(bench);
     struct vlm_generate_options options = VLM_GENERATE_DEFAULTS;
     int rc = VLM_OK;
     options.max_tokens = VLM_MIN((size_t)TEXT_TOKENS, bench->folder->model.config.context - 1);
@@ -45,7 +53,7 @@ static int draw_texts(struct bench *bench, struct vlm_generator *generator, stru
 static int score_texts(double *loss, struct bench *bench, struct vlm_generator *generator,
                        struct vlm_err *err)
 {
-    const uint32_t begin = bench->folder->vocabulary.control[VLM_CONTROL_END];
+    const uint32_t begin = begin_of(bench);
     double sum = 0;
     int rc = VLM_OK;
     for (size_t i = 0; rc == VLM_OK && i < TEXTS; i++) {
@@ -123,7 +131,10 @@ static void write_text(struct vlm_buffer *out, const struct bench *bench)
     vlm_buffer_printf(out, "prompts of %-6zu %10.1f tokens/s\n", load->prompt, rates->prefill);
     vlm_buffer_printf(out, "one stream        %10.1f tokens/s\n", rates->one);
     vlm_buffer_printf(out, "%-3zu streams       %10.1f tokens/s\n", load->streams, rates->many);
-    vlm_buffer_printf(out, "weights           %10.1f GB/s, of %.1f that memory gives\n",
+    vlm_buffer_printf(out,
+                      rates->cached
+                          ? "weights           %10.1f GB/s, in the cache; memory gives %.1f\n"
+                          : "weights           %10.1f GB/s, of %.1f that memory gives\n",
                       rates->weights, rates->read);
     if (bench->drawn)
         vlm_buffer_printf(out, "loss              %10.4f nats a token, of fp32 %.4f: %+.4f\n",
@@ -146,6 +157,7 @@ static void write_json(struct vlm_buffer *out, const struct bench *bench)
     vlm_json_member_real(&json, "many_tok_s", bench->rates.many);
     vlm_json_member_real(&json, "weights_gb_s", bench->rates.weights);
     vlm_json_member_real(&json, "read_gb_s", bench->rates.read);
+    vlm_json_member_bool(&json, "weights_in_cache", bench->rates.cached);
     if (bench->drawn) {
         vlm_json_member_real(&json, "loss", bench->loss);
         vlm_json_member_real(&json, "loss_fp32", bench->loss_fp32);

@@ -39,6 +39,23 @@ struct evaluation {
     struct vlm_evaluation_sums sums;
 };
 
+/* Words that samples have and the vocabulary of a foreign model may not. */
+static int check_words(const struct evaluation *e, struct vlm_err *err)
+{
+    const struct vlm_vocabulary *vocabulary = &e->folder->vocabulary;
+    const struct vlm_sampling *sampling = &e->recipe.sampling;
+    if (vocabulary->control[VLM_CONTROL_END] >= vocabulary->size)
+        return vlm_fail(err, VLM_EUSAGE,
+                        "the vocabulary of '%s' has neither </s> nor <|endoftext|>, between which "
+                        "documents stand",
+                        e->model);
+    if (sampling->kind == VLM_SAMPLE_CAUSAL_MASK && sampling->mask.lambda > 0 &&
+        vocabulary->mask[0] >= vocabulary->size)
+        return vlm_fail(err, VLM_EUSAGE,
+                        "the vocabulary of '%s' has no <mask:0>: data.lambda must be 0", e->model);
+    return VLM_OK;
+}
+
 /* The folder's recipe, and what --set says over it. */
 static int open_model(struct evaluation *e, struct vlm_err *err)
 {
@@ -59,7 +76,7 @@ static int open_model(struct evaluation *e, struct vlm_err *err)
     if (rc == VLM_OK && sampling->block > context)
         rc = vlm_fail(err, VLM_EUSAGE, "data.block = %zu is more than '%s' takes, %zu",
                       sampling->block, e->model, context);
-    return rc;
+    return rc == VLM_OK ? check_words(e, err) : rc;
 }
 
 /* Codes of another tokenizer are numbers without a meaning to this model. */
