@@ -445,7 +445,6 @@ static void connections_are_counted(void **state)
     stop_server(&server);
 }
 
-/* Without descriptors listening pauses: the client waits, the loop sleeps. */
 static size_t count_descriptors(void)
 {
     size_t n = 0;
@@ -479,6 +478,7 @@ static void a_turn_takes_few_clients(void **state)
     stop_server(&server);
 }
 
+/* Without descriptors listening pauses: the client waits, the loop sleeps. */
 static void no_descriptors_is_a_pause(void **state)
 {
     (void)state;
