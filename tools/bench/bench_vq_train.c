@@ -12,7 +12,6 @@
 #include "tools/bench/machine.h"
 #include "vqgan/train/vq_trainer.h"
 
-#include <math.h>
 
 enum {
     CELL = 16,
