@@ -12,7 +12,6 @@
 #include "tools/bench/machine.h"
 #include "vqgan/train/vq_trainer.h"
 
-
 enum {
     CELL = 16,
     REPEAT_MAX = 1000,
