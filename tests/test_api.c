@@ -588,7 +588,9 @@ static void prompts_are_read_ahead(void **state)
         assert_int_equal(0, number_at(&answer, "tokens_predicted"));
         assert_int_equal(0, number_at(&answer, "usage.completion_tokens"));
         assert_int_equal(0, number_at(&answer, "timings.predicted_n"));
-        assert_int_equal(0, json_object_array_length(at(answer.json, "completion_probabilities")));
+        json_object *drawn = at(answer.json, "completion_probabilities");
+        assert_true(json_object_is_type(drawn, json_type_array));
+        assert_int_equal(0, json_object_array_length(drawn));
         assert_true(number_at(&answer, "tokens_evaluated") > 0);
         forget(&answer);
     }

@@ -5,7 +5,6 @@
 #include "base/base64.h"
 #include "serve/api/endpoints.h"
 #include "serve/api/openapi.h"
-#include "serve/api/parts.h"
 #include "serve/api/plain.h"
 
 #include <math.h>

@@ -5,6 +5,7 @@
 #include "tests/http_fixture.h"
 
 #include "base/json.h"
+#include "serve/http/connection_internal.h"
 #include "tests/folder_fixture.h"
 
 #include <dirent.h>
@@ -445,7 +446,6 @@ static void connections_are_counted(void **state)
     stop_server(&server);
 }
 
-/* Without descriptors listening pauses: the client waits, the loop sleeps. */
 static size_t count_descriptors(void)
 {
     size_t n = 0;
@@ -479,6 +479,43 @@ static void a_turn_takes_few_clients(void **state)
     stop_server(&server);
 }
 
+/* Half a body makes room after ten seconds, and only when nobody is between requests. */
+static void half_a_body_makes_room(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    struct server server;
+    struct client client[N];
+    struct vlm_http_options options = defaults;
+    options.connections_max = N - 1;
+    start_server(&server, &options);
+    for (size_t i = 0; i < N - 1; i++) {
+        connect_client(&client[i], &server);
+        say_text(&client[i],
+                 i ? "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n1"
+                   : HELLO);
+        pump_for(&server, 0.005);
+    }
+    struct vlm_connection *old = server.http->first->next;
+    assert_int_equal(old->state, VLM_CONNECTION_BODY);
+    old->since -= 10;
+    connect_client(&client[N - 1], &server);
+    say_text(&client[N - 1], "GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_true(wait_close(&client[0]));
+    close_client(&client[0]);
+    connect_client(&client[0], &server);
+    say_text(&client[0], "GET /hold HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_true(wait_close(&client[1]) || client[1].reset);
+    assert_int_equal(server.n_held, 2);
+    assert_int_equal(ask(&server, HELLO), 503); /* the other is new */
+    say_text(&client[2], "2");
+    assert_true(wait_answers(&client[2], 1));
+    for (size_t i = 0; i < N; i++)
+        close_client(&client[i]);
+    stop_server(&server);
+}
+
+/* Without descriptors listening pauses: the client waits, the loop sleeps. */
 static void no_descriptors_is_a_pause(void **state)
 {
     (void)state;
@@ -707,6 +744,7 @@ int main(void)
         cmocka_unit_test(only_loopback_is_open_to_all),
         cmocka_unit_test(unix_sockets_are_private_and_replaced_when_stale),
         cmocka_unit_test(connections_are_counted),
+        cmocka_unit_test(half_a_body_makes_room),
         cmocka_unit_test(a_turn_takes_few_clients),
         cmocka_unit_test(no_descriptors_is_a_pause),
         cmocka_unit_test(the_log_says_what_happened_and_no_more),

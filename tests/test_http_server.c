@@ -568,33 +568,42 @@ static void readers_that_stall_are_left(void **state)
     stop_server(&server);
 }
 
-/* Answers that nobody reads take only so much memory together; who gets one now is not the one to pay for it. */
+/* Client i asks for a stream and reads none of its n bytes. */
+static void leave_unread(struct server *server, struct client *client, size_t i, size_t n)
+{
+    uint8_t *bytes = calloc(1, n);
+    assert_non_null(bytes);
+    connect_client(&client[i], server);
+    say_text(&client[i], "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    pump_for(server, 0.01);
+    assert_int_equal(server->n_held, i + 1);
+    vlm_exchange_send(server->held[i], bytes, n);
+    pump_for(server, 0.01);
+    free(bytes);
+}
+
+/* Answers that nobody reads take only so much memory together; who gets one now is not the one to pay for it, also when
+ * more than one of the others has to. */
 static void unread_answers_are_bounded(void **state)
 {
+    static const size_t mebibytes[][5] = { { 60, 60, 60, 60, 60 }, { 24, 24, 24, 24, 220 } };
     (void)state;
-    enum { N = 5, PART = 60 << 20 };
-    struct server server;
-    struct client client[N];
-    size_t n_left = 0;
-    start_server(&server, &defaults);
-    uint8_t *bytes = calloc(1, PART);
-    assert_non_null(bytes);
-    for (size_t i = 0; i < N; i++) {
-        connect_client(&client[i], &server);
-        say_text(&client[i], "GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        pump_for(&server, 0.01);
-        assert_int_equal(server.n_held, i + 1);
-        vlm_exchange_send(server.held[i], bytes, PART);
-        pump_for(&server, 0.01);
+    for (size_t k = 0; k < VLM_COUNTOF(mebibytes); k++) {
+        enum { N = 5 };
+        struct server server;
+        struct client client[N];
+        size_t n_left = 0;
+        start_server(&server, &defaults);
+        for (size_t i = 0; i < N; i++)
+            leave_unread(&server, client, i, mebibytes[k][i] << 20);
+        for (size_t i = 0; i < N; i++)
+            n_left += server.held[i] != NULL;
+        assert_in_range(n_left, k ? 2 : N - 1, k ? N - 2 : N - 1);
+        assert_non_null(server.held[N - 1]);
+        for (size_t i = 0; i < N; i++)
+            close_client(&client[i]);
+        stop_server(&server);
     }
-    free(bytes);
-    for (size_t i = 0; i < N; i++)
-        n_left += server.held[i] != NULL;
-    assert_int_equal(n_left, N - 1);
-    assert_non_null(server.held[N - 1]);
-    for (size_t i = 0; i < N; i++)
-        close_client(&client[i]);
-    stop_server(&server);
 }
 
 /* ---- clients that leave ---- */

@@ -541,6 +541,41 @@ static void words_of_pictures_are_limited(void **state)
     stop(&it);
 }
 
+/* All that are under way share 512 MiB; one of 64 KiB is read nevertheless. */
+static void requests_share_memory(void **state)
+{
+    (void)state;
+    enum { SHARE = 512 << 20, VALUES = 2000 };
+    static const struct {
+        size_t others, values;
+        int status;
+    } cases[] = {
+        { 0, VALUES, 200 },
+        { SHARE / 2, VALUES, 200 },
+        { SHARE, VALUES, 503 },
+        { SHARE, 2, 200 },
+    };
+    struct serving it;
+    struct answer answer = { 0 };
+    start(&it, NULL);
+    for (size_t i = 0; i < VLM_COUNTOF(cases); i++) {
+        struct vlm_buffer body = { 0 };
+        vlm_buffer_text(&body, "{\"prompt\": \"a cat\", \"seed\": 1, \"unknown\": [0");
+        for (size_t k = 1; k < cases[i].values; k++)
+            vlm_buffer_text(&body, ", 0");
+        vlm_buffer_add(&body, "]}", 3);
+        it.service.held_bytes = cases[i].others;
+        post(&it, &answer, GENERATIONS, (const char *)body.data);
+        assert_int_equal(answer.status, cases[i].status);
+        if (answer.status != 200)
+            assert_non_null(strstr(answer.body, "all together may have 536870912 and have"));
+        assert_int_equal(it.service.held_bytes, cases[i].others); /* it is over */
+        vlm_buffer_release(&body);
+    }
+    free(answer.body);
+    stop(&it);
+}
+
 static void errors_name_the_field(void **state)
 {
     (void)state;
@@ -678,6 +713,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_edit_keeps_what_is_outside_the_mask),
         cmocka_unit_test(errors_name_the_field),
         cmocka_unit_test(words_of_pictures_are_limited),
+        cmocka_unit_test(requests_share_memory),
         cmocka_unit_test(a_deleted_picture_is_not_drawn),
     };
     return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);

@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <setjmp.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 

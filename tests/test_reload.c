@@ -105,6 +105,12 @@ static void bad_files_change_nothing(void **state)
         assert_int_equal(401, status_with("fourth"));
         assert_int_equal(401, status_with(""));
     }
+    /* Of a pipe the keys came once: to wait for others would stop the server. */
+    assert_int_equal(0, mkfifo(keys, 0600));
+    vlm_server_reload(it.server);
+    assert_non_null(strstr(said, "is not a file that can be read again"));
+    assert_int_equal(200, status_with("third"));
+    assert_int_equal(0, unlink(keys));
 }
 
 static size_t lines_of(const char *path)

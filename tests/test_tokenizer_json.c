@@ -3,7 +3,6 @@
  * tests/reference/compare_tokenizers.py; here stand the cases with known answers. */
 #include "base/vlm.h"
 
-#include "base/file.h"
 #include "base/limits.h"
 #include "tokenize/bpe/bpe.h"
 #include "tokenize/text/text_tokenizer.h"

@@ -23,10 +23,9 @@ struct infill {
     const struct vlm_value *prefix, *suffix;
     const uint32_t *ids; /* of /completion's prompt */
     size_t n_ids;
-    const char *
-        *wanted; /* [n_wanted] members of the answer, as response_fields names them; 0: all */
-    size_t n_wanted;
-    bool only_cached; /* n_predict = 0 */
+    const char **wanted; /* [n_wanted] members of the answer, as response_fields names them */
+    size_t n_wanted;     /* 0: all */
+    bool only_cached;    /* n_predict = 0 */
     bool completion;
 };
 

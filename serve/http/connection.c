@@ -494,9 +494,10 @@ static void on_drained(struct evbuffer *output, const struct evbuffer_cb_info *i
 {
     struct vlm_connection *connection = argument;
     connection->drained += info->n_deleted;
-    if (!connection->broken)
-        count_unsent(connection, evbuffer_get_length(output));
-    if (connection->http->unsent_bytes > UNSENT_MAX)
+    if (connection->broken) /* not counted any more; maybe emptied by what is below */
+        return;
+    count_unsent(connection, evbuffer_get_length(output));
+    while (connection->http->unsent_bytes > UNSENT_MAX)
         give_up_largest(connection->http, connection);
 }
 

@@ -24,7 +24,7 @@ struct vlm_http_server {
     struct vlm_http_options options; /* what it points to is borrowed */
     struct event_base *base;
     struct evconnlistener *listener; /* NULL: draining */
-    struct event *resume;            /* listening again after there were no descriptors */
+    struct event *resume;            /* listening again: after others had their turn, or a pause */
     uint8_t (*key_hashes)[VLM_SHA256_SIZE];
     size_t n_keys;
     struct vlm_connection *first;

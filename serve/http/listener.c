@@ -79,8 +79,9 @@ void vlm_address_text(const struct vlm_address *address, char out[64])
 
 /* ---- connections ---- */
 
-/* The connection that can best be spared: of those between requests, without a request for QUIET_SECONDS, with half a
- * head for HALF_SECONDS or half a body for BODY_SECONDS, the one that is so for longest. NULL: all have a request. */
+/* The connection that can best be spared: of those between requests, without a request for QUIET_SECONDS, or with half a
+ * head for HALF_SECONDS, the one that is so for longest; when there are none, of those with half a body for BODY_SECONDS,
+ * which may be a picture on a slow line. NULL: all have a request. */
 static struct vlm_connection *most_idle(const struct vlm_http_server *http)
 {
     const double now = vlm_now();
@@ -91,7 +92,11 @@ static struct vlm_connection *most_idle(const struct vlm_http_server *http)
                               : c->state != VLM_CONNECTION_IDLE ? HUGE_VAL
                               : c->answered                     ? 0
                                                                 : QUIET_SECONDS;
-        if (!c->refused && now - c->since >= spared && (!found || c->since < found->since))
+        if (c->refused || now - c->since < spared)
+            continue;
+        const bool body = c->state == VLM_CONNECTION_BODY;
+        const bool of_body = found && found->state == VLM_CONNECTION_BODY;
+        if (!found || (body == of_body ? c->since < found->since : of_body))
             found = c;
     }
     return found;

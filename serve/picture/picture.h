@@ -81,7 +81,8 @@ struct vlm_picture_form {
     const uint8_t *square, *mask;
 };
 /* rc VLM_OK with the file's bytes and the square; VLM_EUSAGE: the codes, or the file that they become, are those of a
- * picture in a deleted.jsonl; VLM_EFORMAT: a code that the tokenizer does not have; others are ours. Codes may be VLM_CODE_UNKNOWN. */
+ * picture in a deleted.jsonl; VLM_EFORMAT: a code that the tokenizer does not have; others are ours. Codes may be
+ * VLM_CODE_UNKNOWN. */
 typedef void (*vlm_decoded_fn)(void *argument, int rc, const struct vlm_err *err,
                                const uint8_t *file, size_t n, const uint8_t *square);
 struct vlm_picture_task *vlm_pictures_decode(struct vlm_pictures *pictures,

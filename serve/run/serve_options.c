@@ -99,9 +99,13 @@ static int read_keys(struct vlm_serve_list *keys, struct vlm_buffer *text, const
 int vlm_serve_options_keys(const struct vlm_serve_options *options, struct vlm_serve_list *keys,
                            struct vlm_buffer *text, struct vlm_err *err)
 {
+    const char *path = options->key_file;
+    struct stat status;
     *keys = options->keys;
     keys->n = options->n_given_keys;
-    return options->key_file ? read_keys(keys, text, options->key_file, err) : VLM_OK;
+    if (path && !stat(path, &status) && !S_ISREG(status.st_mode)) /* a pipe may wait for ever */
+        return vlm_fail(err, VLM_EUSAGE, "'%s' is not a file that can be read again", path);
+    return path ? read_keys(keys, text, path, err) : VLM_OK;
 }
 
 /* Who lists processes shall not see it. The copy is in key_copy. */

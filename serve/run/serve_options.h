@@ -35,7 +35,7 @@ struct vlm_serve_options {
 VLM_MUST_CHECK int vlm_serve_options_parse(struct vlm_serve_options *options, int argc, char **argv,
                                            struct vlm_err *err);
 /* The keys as they are now, the file read again; they are in the options and in text, which is zeroed and the caller's to
- * release. The errors are those of vlm_serve_options_parse(). */
+ * release. The errors are those of vlm_serve_options_parse(); VLM_EUSAGE also when it is no regular file. */
 VLM_MUST_CHECK int vlm_serve_options_keys(const struct vlm_serve_options *options,
                                           struct vlm_serve_list *keys, struct vlm_buffer *text,
                                           struct vlm_err *err);

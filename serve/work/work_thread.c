@@ -414,11 +414,13 @@ static uint64_t job_of(const struct vlm_work *work, const struct vlm_stream *str
     return branch ? branch->state->number : 0;
 }
 
-/* Tokens that were drawn into a slot. Of beams, which tell theirs when they are over, as many as its rows are more. */
+/* Tokens that were drawn into a slot. Of beams, which tell theirs when they are over, as many as its rows are more. Before
+ * anything is drawn none: what guidance leads away from may be longer than the prompt. */
 static size_t drawn_into(const struct vlm_decoder_slot *slot)
 {
+    enum { DECODING = 3 };
     const struct vlm_stream *stream = slot->stream;
-    if (!stream || stream->n_drawn || slot->rows < stream->prompt_rows)
+    if (!stream || stream->n_drawn || slot->state != DECODING || slot->rows < stream->prompt_rows)
         return stream ? stream->n_drawn : 0;
     return slot->rows - stream->prompt_rows;
 }

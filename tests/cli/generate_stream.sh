@@ -18,7 +18,7 @@ same "holes" --text '<p>The<mask:0> of<mask:1></p><p><mask:2></p>' --max-tokens 
 same "beams" --text '<p>A' --max-tokens 20 --beams 3
 word=$(vlm-generate -m run/model --text '<p>A' --max-tokens 60 --temp 0 | tr '\n' ' ' | sed 's/^<p>A//' |
     grep -a -o '[a-z][a-z][a-z]' | sed -n 2p)
-same "a stop word" --text '<p>A' --max-tokens 60 --temp 0 --stop "$word" --stop "${word}absent"
+same "a stop word" --text '<p>A' --max-tokens 60 --temp 0 --stop "$word"
 same "begun stop words" --text '<p>A' --max-tokens 60 --temp 0 --stop "${word}absent"
 same "a picture" --text '<img alt="a car" src="' --max-tokens 280
 cmp whole/image-0.png streamed/image-0.png && echo "as it is whole"

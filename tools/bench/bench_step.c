@@ -13,8 +13,8 @@
 #include "models/model/model.h"
 #include "nn/gemm.h"
 #include "nn/optimizer.h"
-#include "tools/bench/bench_step.h"
 #include "tools/bench/bench_shape.h"
+#include "tools/bench/bench_step.h"
 #include "tools/bench/machine.h"
 
 #include <math.h>

@@ -12,8 +12,6 @@
 #include "tools/bench/machine.h"
 #include "vqgan/train/vq_trainer.h"
 
-#include <math.h>
-
 enum {
     CELL = 16,
     REPEAT_MAX = 1000,
