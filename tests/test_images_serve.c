@@ -462,7 +462,8 @@ static const struct wrong {
     { EDITS, "{\"prompt\": \"x\", \"image\": \"file:///etc/passwd\"}", "image" },
     { EDITS, "{\"prompt\": \"x\", \"image\": [\"" PIXEL "\", \"" PIXEL "\"]}", "image" },
     { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\", \"mask\": 3}", "mask" },
-    { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\"}", "mask" },
+    { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\"}", "image" },
+    { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\", \"mask\": \"" PIXEL "\"}", "mask" },
     { "/vq/encode", "{\"image\": \"" PIXEL "\"}", "image" },
     { "/vq/encode", "{\"image\": \"data:image/png;base64,A A\"}", "image" },
     { "/vq/encode", "{\"image\": \"vlm:sha256:12\"}", "image" },
@@ -502,6 +503,8 @@ static void errors_name_the_field(void **state)
     struct serving it;
     struct answer answer = { 0 };
     struct vlm_buffer picture = { 0 }, form = { 0 };
+    struct vlm_err err = { 0 };
+    static const uint8_t square[VLM_SQUARE_BYTES];
     start(&it, NULL);
     for (size_t i = 0; i < VLM_COUNTOF(wrong); i++) {
         post(&it, &answer, wrong[i].path, wrong[i].json);
@@ -512,6 +515,14 @@ static void errors_name_the_field(void **state)
     add_part(&form, "prompt", NULL, "x");
     post_form(&it, &answer, EDITS, &form); /* nothing is transparent */
     check_error(&answer, 400, "mask");
+    vlm_buffer_reset(&picture);
+    fixture_check(vlm_rgb_to_jpeg(&picture, square, SIDE, SIDE, 90, &err), &err);
+    add_part(&form, "image", &picture, NULL);
+    add_part(&form, "prompt", NULL, "x");
+    post_form(&it, &answer, EDITS, &form); /* nothing can be */
+    check_error(&answer, 400, "mask");
+    assert_non_null(strstr(answer.body, "'mask' is missing: transparency"));
+    make_picture(&picture, false);
     add_part(&form, "image", &picture, NULL);
     add_part(&form, "image", &picture, NULL);
     add_part(&form, "prompt", NULL, "x");
