@@ -497,6 +497,46 @@ static void words_of_pictures_are_limited(void **state)
     stop(&it);
 }
 
+/* Of more than 64 KiB, as values. */
+static void add_request_of_values(struct vlm_buffer *body)
+{
+    vlm_buffer_text(body, "{\"prompt\": \"x\", \"seed\": 3, \"unknown\": [0");
+    for (size_t i = 0; i < 8192; i++)
+        vlm_buffer_text(body, ",0");
+    vlm_buffer_add(body, "]}", 3);
+}
+
+/* What requests take that are under way is counted as if others had it. */
+static void requests_share_a_memory(void **state)
+{
+    (void)state;
+    static const size_t all = 512 * VLM_MIB;
+    static const char *const paths[] = { GENERATIONS, "/v1/completions" };
+    struct serving it;
+    struct answer answer = { 0 };
+    struct vlm_buffer large = { 0 };
+    start(&it, NULL);
+    add_request_of_values(&large);
+    for (size_t i = 0; i < VLM_COUNTOF(paths); i++) {
+        it.service.held_bytes = all - 32 * VLM_KIB;
+        post(&it, &answer, paths[i], (const char *)large.data);
+        check_error(&answer, 503, "");
+        assert_non_null(strstr(answer.body, " bytes of memory, all together may have 536870912 "));
+        assert_int_equal(it.service.held_bytes, all - 32 * VLM_KIB);
+        it.service.held_bytes = all - 8 * VLM_MIB; /* there is room */
+        post(&it, &answer, paths[i], (const char *)large.data);
+        assert_int_equal(answer.status, 200);
+        assert_int_equal(it.service.held_bytes, all - 8 * VLM_MIB);
+        it.service.held_bytes = all; /* small ones are read nevertheless */
+        post(&it, &answer, paths[i], "{\"prompt\": \"x\", \"seed\": 3}");
+        assert_int_equal(answer.status, 200);
+        assert_int_equal(it.service.held_bytes, all);
+    }
+    vlm_buffer_release(&large);
+    free(answer.body);
+    stop(&it);
+}
+
 static void errors_name_the_field(void **state)
 {
     (void)state;
@@ -643,6 +683,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_edit_keeps_what_is_outside_the_mask),
         cmocka_unit_test(errors_name_the_field),
         cmocka_unit_test(words_of_pictures_are_limited),
+        cmocka_unit_test(requests_share_a_memory),
         cmocka_unit_test(a_deleted_picture_is_not_drawn),
     };
     return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);
