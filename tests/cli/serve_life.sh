@@ -68,3 +68,8 @@ begin -q
 kill -TERM $server
 wait $server
 echo "exit status $?"
+# Nor is a pipe waited for.
+rm run/model/SHA256SUMS
+mkfifo run/model/SHA256SUMS
+timeout 60 vlm-serve -m run/model --host here.sock -q 2>&1
+echo "exit status $?"

@@ -207,7 +207,7 @@ static int check_lines(struct vlm_sums *sums, const char *folder, unsigned flags
 {
     struct vlm_buffer text = { 0 };
     char *path = vlm_path_join(folder, VLM_CHECKPOINT_SUMS);
-    int rc = vlm_file_read(&text, path, SUMS_MAX, err);
+    int rc = vlm_file_read_regular(&text, path, SUMS_MAX, err);
     vlm_buffer_byte(&text, 0);
     if (rc == VLM_OK && (text.failed || strlen((char *)text.data) + 1 != text.size))
         rc = vlm_fail(err, VLM_EFORMAT, VLM_CHECKPOINT_SUMS " is no text");
