@@ -207,6 +207,8 @@ static int read_recipe(struct opening *o, struct vlm_err *err)
     int rc = vlm_file_read_regular(&text, path, VLM_RECIPE_FILE_MAX, err);
     if (rc == VLM_OK)
         rc = vlm_recipe_parse(recipe, path, (const char *)text.data, text.size, NULL, 0, err);
+    if (rc == VLM_EUSAGE) /* nobody has given it as an option: the folder is damaged */
+        rc = vlm_recode(err, VLM_EFORMAT);
     vlm_buffer_release(&text);
     if (rc == VLM_OK && (recipe->layer != model->layer || recipe->encoder != model->encoder ||
                          recipe->bridge != model->bridge))
