@@ -13,10 +13,3 @@ bench --dtype int8
 bench --dtype bf16 --json
 vlm-serve -m run/model --bench --bench-prompt 600
 echo "exit status $?"
-# A slot is as long as it was asked to be.
-bench --ctx-size 12
-for size in 1 11 100000; do
-    vlm-serve -m run/model --bench --bench-prompt 8 --bench-tokens 4 --ctx-size $size
-    echo "exit status $?"
-done
-vlm-serve -m run/model --bench --ctx-size 128 --json -j 1 | grep -o '"prompt": 16, "tokens": 16'
