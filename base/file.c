@@ -53,14 +53,18 @@ static int read_to_end(struct vlm_buffer *buffer, int fd, const char *path, size
     }
 }
 
-int vlm_file_read(struct vlm_buffer *buffer, const char *path, size_t max, struct vlm_err *err)
+static int read_file(struct vlm_buffer *buffer, const char *path, size_t max, bool only_regular,
+                     struct vlm_err *err)
 {
-    int fd = open_retry(path, O_RDONLY, 0);
+    int fd = open_retry(path, O_RDONLY | (only_regular ? O_NONBLOCK : 0), 0);
     if (fd < 0)
         return vlm_fail_errno(err, errno, "cannot open '%s'", path);
     struct stat about;
     int rc = VLM_OK;
-    if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) {
+    const bool regular = fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+    if (only_regular && !regular)
+        rc = vlm_fail(err, VLM_EFORMAT, "'%s' is no file", path);
+    if (regular) {
         /* Known sizes are reserved at once; the file may still change while it is read. */
         if ((uint64_t)about.st_size > max)
             rc = vlm_fail(err, VLM_ELIMIT, "'%s' has %jd bytes, more than %zu", path,
@@ -73,6 +77,17 @@ int vlm_file_read(struct vlm_buffer *buffer, const char *path, size_t max, struc
         rc = read_to_end(buffer, fd, path, max, err);
     close(fd);
     return rc;
+}
+
+int vlm_file_read(struct vlm_buffer *buffer, const char *path, size_t max, struct vlm_err *err)
+{
+    return read_file(buffer, path, max, false, err);
+}
+
+int vlm_file_read_regular(struct vlm_buffer *buffer, const char *path, size_t max,
+                          struct vlm_err *err)
+{
+    return read_file(buffer, path, max, true, err);
 }
 
 int vlm_write_all(int fd, const void *bytes, size_t n, const char *name, struct vlm_err *err)

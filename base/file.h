@@ -10,6 +10,11 @@
 VLM_MUST_CHECK int vlm_file_read(struct vlm_buffer *buffer, const char *path, size_t max,
                                  struct vlm_err *err);
 
+/* The same of a regular file only, as those of folders that others made are: a pipe would block for ever, a device never
+ * end. VLM_EFORMAT: it is something else. */
+VLM_MUST_CHECK int vlm_file_read_regular(struct vlm_buffer *buffer, const char *path, size_t max,
+                                         struct vlm_err *err);
+
 /* Writes path through a temporary name beside it: write, fsync, rename, fsync of the folder. What a
  * link leads to is replaced, not the link; devices and pipes are written to as they are. */
 VLM_MUST_CHECK int vlm_file_write(const char *path, const void *bytes, size_t n,

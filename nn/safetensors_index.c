@@ -171,7 +171,7 @@ static int compare(const struct vlm_safetensors *file, struct index *index, stru
 int vlm_safetensors_read_index(struct vlm_safetensors *file, const char *path, struct vlm_err *err)
 {
     struct index index = { 0 };
-    int rc = vlm_file_read(&index.text, path, VLM_SAFETENSORS_HEADER_MAX, err);
+    int rc = vlm_file_read_regular(&index.text, path, VLM_SAFETENSORS_HEADER_MAX, err);
     if (rc == VLM_OK) {
         rc = read_text(&index, err);
         if (rc != VLM_OK)

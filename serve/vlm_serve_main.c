@@ -80,7 +80,8 @@ static int print_json(const struct vlm_server_facts *facts, struct vlm_err *err)
     vlm_json_close(&json, '}');
     vlm_buffer_byte(&out, '\n');
     int rc = vlm_print(&out, err);
-    fflush(stdout);
+    if (rc == VLM_OK && fflush(stdout)) /* now: whoever waits for the address would wait for ever */
+        rc = vlm_fail_errno(err, errno, "cannot write to standard output");
     vlm_buffer_release(&out);
     return rc;
 }

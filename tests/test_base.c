@@ -724,7 +724,16 @@ static void test_file_write_keeps_links_and_pipes(void **state)
     assert_int_equal(read(fd, bytes, sizeof(bytes)), 5);
     assert_int_equal(lstat(pipe, &about), 0);
     assert_true(S_ISFIFO(about.st_mode));
+    assert_int_equal(vlm_file_read_regular(&read_back, pipe, 6, &err), VLM_EFORMAT);
     close(fd);
+    assert_int_equal(vlm_file_read_regular(&read_back, pipe, 6, &err), VLM_EFORMAT);
+    assert_non_null(strstr(err.msg, "pipe' is no file"));
+    assert_int_equal(vlm_file_read_regular(&read_back, "/dev/zero", 6, &err), VLM_EFORMAT);
+    assert_int_equal(vlm_file_read_regular(&read_back, test_folder, 6, &err), VLM_EFORMAT);
+    assert_int_equal(read_back.size, 0);
+    assert_int_equal(vlm_file_read_regular(&read_back, link, 6, &err), VLM_OK);
+    assert_memory_equal(read_back.data, "second", 6);
+    vlm_buffer_release(&read_back);
     assert_int_equal(vlm_file_write(test_folder, "x", 1, &err), VLM_EFAIL);
     assert_non_null(strstr(err.msg, "it is a folder"));
     free(path);

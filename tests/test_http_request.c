@@ -495,10 +495,13 @@ static void test_length_bodies(void **state)
     assert_string_equal((char *)body.bytes.data, "");
     vlm_body_release(&body);
     assert_int_equal(read_body(&body, "Content-Length: 6", "", 0, 9, 5), 413);
+    assert_string_equal(body.why, "the body has 6 bytes, at most 5 may be (--max-body)");
     assert_int_equal(body.bytes.capacity, 0);
     vlm_body_release(&body);
     assert_int_equal(
         read_body(&body, "Content-Length: 99999999999999999999", "", 0, 9, SIZE_MAX - 1), 413);
+    assert_string_equal(body.why, "the body has at least 18446744073709551615 bytes, at most "
+                                  "18446744073709551614 may be (--max-body)");
     vlm_body_release(&body);
 }
 
@@ -519,6 +522,11 @@ static void test_chunked_bodies(void **state)
         }
     }
     assert_int_equal(chunked_status(text, 15), 413);
+    struct vlm_body body;
+    assert_int_equal(read_body(&body, "Transfer-Encoding: chunked", text, sizeof(text) - 1, 7, 15),
+                     413);
+    assert_string_equal(body.why, "the body has at least 16 bytes, at most 15 may be (--max-body)");
+    vlm_body_release(&body);
     assert_int_equal(chunked_status("0\r\n\r\n", 0), 0);
     assert_int_equal(chunked_status("0\r\n\r\nG", 0), 1);
 }

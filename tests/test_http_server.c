@@ -398,7 +398,14 @@ static void a_body_is_asked_for(void **state)
     assert_true(wait_answers(&client, 1));
     assert_int_equal(status_of_answer(&client), 200);
     close_client(&client);
-    /* Not when it will not be read. */
+    /* Not when it will not be read, and the answer says how much would be. */
+    connect_client(&client, &server);
+    say_text(&client, ECHO "Expect: 100-continue\r\nContent-Length: 33554433\r\n\r\n");
+    assert_true(wait_close(&client));
+    assert_int_equal(status_of_answer(&client), 413);
+    assert_true(answer_has(
+        &client, "\"the body has 33554433 bytes, at most 33554432 may be (--max-body)\""));
+    close_client(&client);
     assert_int_equal(
         ask(&server, ECHO "Expect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n"), 413);
     assert_int_equal(

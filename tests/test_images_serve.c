@@ -507,7 +507,8 @@ static const struct wrong {
     { EDITS, "{\"prompt\": \"x\", \"image\": \"file:///etc/passwd\"}", "image" },
     { EDITS, "{\"prompt\": \"x\", \"image\": [\"" PIXEL "\", \"" PIXEL "\"]}", "image" },
     { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\", \"mask\": 3}", "mask" },
-    { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\"}", "mask" },
+    { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\"}", "image" },
+    { EDITS, "{\"prompt\": \"x\", \"image\": \"" PIXEL "\", \"mask\": \"" PIXEL "\"}", "mask" },
     { "/vq/encode", "{\"image\": \"" PIXEL "\"}", "image" },
     { "/vq/encode", "{\"image\": \"data:image/png;base64,A A\"}", "image" },
     { "/vq/encode", "{\"image\": \"vlm:sha256:12\"}", "image" },
@@ -541,37 +542,42 @@ static void words_of_pictures_are_limited(void **state)
     stop(&it);
 }
 
-/* All that are under way share 512 MiB; one of 64 KiB is read nevertheless. */
-static void requests_share_memory(void **state)
+/* Of more than 64 KiB, as values. */
+static void add_request_of_values(struct vlm_buffer *body)
+{
+    vlm_buffer_text(body, "{\"prompt\": \"x\", \"seed\": 3, \"unknown\": [0");
+    for (size_t i = 0; i < 8192; i++)
+        vlm_buffer_text(body, ",0");
+    vlm_buffer_add(body, "]}", 3);
+}
+
+/* What requests take that are under way is counted as if others had it. */
+static void requests_share_a_memory(void **state)
 {
     (void)state;
-    enum { SHARE = 512 << 20, VALUES = 2000 };
-    static const struct {
-        size_t others, values;
-        int status;
-    } cases[] = {
-        { 0, VALUES, 200 },
-        { SHARE / 2, VALUES, 200 },
-        { SHARE, VALUES, 503 },
-        { SHARE, 2, 200 },
-    };
+    static const size_t all = 512 * VLM_MIB;
+    static const char *const paths[] = { GENERATIONS, "/v1/completions" };
     struct serving it;
     struct answer answer = { 0 };
+    struct vlm_buffer large = { 0 };
     start(&it, NULL);
-    for (size_t i = 0; i < VLM_COUNTOF(cases); i++) {
-        struct vlm_buffer body = { 0 };
-        vlm_buffer_text(&body, "{\"prompt\": \"a cat\", \"seed\": 1, \"unknown\": [0");
-        for (size_t k = 1; k < cases[i].values; k++)
-            vlm_buffer_text(&body, ", 0");
-        vlm_buffer_add(&body, "]}", 3);
-        it.service.held_bytes = cases[i].others;
-        post(&it, &answer, GENERATIONS, (const char *)body.data);
-        assert_int_equal(answer.status, cases[i].status);
-        if (answer.status != 200)
-            assert_non_null(strstr(answer.body, "all together may have 536870912 and have"));
-        assert_int_equal(it.service.held_bytes, cases[i].others); /* it is over */
-        vlm_buffer_release(&body);
+    add_request_of_values(&large);
+    for (size_t i = 0; i < VLM_COUNTOF(paths); i++) {
+        it.service.held_bytes = all - 32 * VLM_KIB;
+        post(&it, &answer, paths[i], (const char *)large.data);
+        check_error(&answer, 503, "");
+        assert_non_null(strstr(answer.body, " bytes of memory, all together may have 536870912 "));
+        assert_int_equal(it.service.held_bytes, all - 32 * VLM_KIB);
+        it.service.held_bytes = all - 8 * VLM_MIB; /* there is room */
+        post(&it, &answer, paths[i], (const char *)large.data);
+        assert_int_equal(answer.status, 200);
+        assert_int_equal(it.service.held_bytes, all - 8 * VLM_MIB);
+        it.service.held_bytes = all; /* small ones are read nevertheless */
+        post(&it, &answer, paths[i], "{\"prompt\": \"x\", \"seed\": 3}");
+        assert_int_equal(answer.status, 200);
+        assert_int_equal(it.service.held_bytes, all);
     }
+    vlm_buffer_release(&large);
     free(answer.body);
     stop(&it);
 }
@@ -582,6 +588,8 @@ static void errors_name_the_field(void **state)
     struct serving it;
     struct answer answer = { 0 };
     struct vlm_buffer picture = { 0 }, form = { 0 };
+    struct vlm_err err = { 0 };
+    static const uint8_t square[VLM_SQUARE_BYTES];
     start(&it, NULL);
     for (size_t i = 0; i < VLM_COUNTOF(wrong); i++) {
         post(&it, &answer, wrong[i].path, wrong[i].json);
@@ -592,6 +600,14 @@ static void errors_name_the_field(void **state)
     add_part(&form, "prompt", NULL, "x");
     post_form(&it, &answer, EDITS, &form); /* nothing is transparent */
     check_error(&answer, 400, "mask");
+    vlm_buffer_reset(&picture);
+    fixture_check(vlm_rgb_to_jpeg(&picture, square, SIDE, SIDE, 90, &err), &err);
+    add_part(&form, "image", &picture, NULL);
+    add_part(&form, "prompt", NULL, "x");
+    post_form(&it, &answer, EDITS, &form); /* nothing can be */
+    check_error(&answer, 400, "mask");
+    assert_non_null(strstr(answer.body, "'mask' is missing: transparency"));
+    make_picture(&picture, false);
     add_part(&form, "image", &picture, NULL);
     add_part(&form, "image", &picture, NULL);
     add_part(&form, "prompt", NULL, "x");
@@ -713,7 +729,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_edit_keeps_what_is_outside_the_mask),
         cmocka_unit_test(errors_name_the_field),
         cmocka_unit_test(words_of_pictures_are_limited),
-        cmocka_unit_test(requests_share_memory),
+        cmocka_unit_test(requests_share_a_memory),
         cmocka_unit_test(a_deleted_picture_is_not_drawn),
     };
     return cmocka_run_group_tests(tests, make_test_folder, remove_test_folder);

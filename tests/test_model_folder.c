@@ -6,6 +6,7 @@
 #include "base/vlm.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -551,6 +552,58 @@ static void test_not_there(void **state)
     refused("Makefile", 0, VLM_EFAIL, "'Makefile' is not a model folder");
 }
 
+/* As of every other file: nothing that the user has written is wrong. */
+static void test_damaged_recipe(void **state)
+{
+    (void)state;
+    static const char *const damaged[] = { "", "[trunk]\nlayer = ", "\xff", "[trunk\n",
+                                           "no key\n" };
+    struct fixture_model fixture;
+    char *folder = test_path("of-damage");
+    fixture_model_init(&fixture, form_of("lm"));
+    fixture_model_write(&fixture, form_of("lm"), folder);
+    for (size_t i = 0; i < VLM_COUNTOF(damaged); i++) {
+        write_file(folder, "recipe.ini", damaged[i]);
+        refused(folder, 0, VLM_EFORMAT, "recipe.ini");
+    }
+    fixture_model_release(&fixture);
+    free(folder);
+}
+
+/* A pipe without a writer would be waited for for ever, a device never ends. */
+static void test_only_files_are_opened(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *sentence;
+    } rows[] = {
+        { "config.json", "config.json' is no file" },
+        { "recipe.ini", "recipe.ini' is no file" },
+        { "tokenizer.json", "holds no tokenizer: expected tokenizer.json" },
+        { "model.safetensors", "model.safetensors" },
+    };
+    struct fixture_model fixture;
+    char *folder = test_path("of-pipes");
+    fixture_model_init(&fixture, form_of("lm"));
+    fixture_model_write(&fixture, form_of("lm"), folder);
+    alarm(60);
+    for (size_t i = 0; i < VLM_COUNTOF(rows); i++) {
+        char *path = vlm_path_join(folder, rows[i].file), *aside = test_path("aside");
+        assert_int_equal(rename(path, aside), 0);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        refused(folder, 0, VLM_EFORMAT, rows[i].sentence);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink("/dev/zero", path), 0);
+        refused(folder, 0, VLM_EFORMAT, rows[i].sentence);
+        assert_int_equal(rename(aside, path), 0);
+        free(path);
+        free(aside);
+    }
+    alarm(0);
+    fixture_model_release(&fixture);
+    free(folder);
+}
+
 /* Every folder of the fixture, for other programs to open. */
 static int write_all(const char *path)
 {
@@ -568,12 +621,13 @@ static int write_all(const char *path)
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_bare),
-        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_rounding),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_gather),     cmocka_unit_test(test_disagreement),
-        cmocka_unit_test(test_images),     cmocka_unit_test(test_own_blocks),
-        cmocka_unit_test(test_not_there),  cmocka_unit_test(test_becomes_foreign),
+        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_bare),
+        cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_not_finite),     cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gather),         cmocka_unit_test(test_disagreement),
+        cmocka_unit_test(test_images),         cmocka_unit_test(test_own_blocks),
+        cmocka_unit_test(test_not_there),      cmocka_unit_test(test_only_files_are_opened),
+        cmocka_unit_test(test_damaged_recipe), cmocka_unit_test(test_becomes_foreign),
     };
     if (argc == 3 && !strcmp(argv[1], "write"))
         return write_all(argv[2]);

@@ -353,8 +353,11 @@ static void a_cell_with_a_transparent_pixel_is_drawn_anew(void **state)
     uint8_t grey[64 * 64 * 3] = { 0 };
     assert_int_equal(vlm_rgb_to_jpeg(&file, grey, 64, 64, 90, NULL), VLM_OK);
     find_mask(&serving, &outcome, &file);
-    assert_int_equal(outcome.rc, VLM_EFORMAT);
+    assert_int_equal(outcome.rc, VLM_SKIP); /* and no damage */
     assert_string_equal(outcome.sentence, "transparency is read of PNG and WebP only");
+    file.data[1] = 0;
+    find_mask(&serving, &outcome, &file);
+    assert_int_equal(outcome.rc, VLM_EFORMAT);
     vlm_buffer_release(&file);
     close_serving(&serving);
 }
@@ -461,6 +464,38 @@ static void a_killed_reader_costs_one_picture(void **state)
     assert_int_equal(vlm_box_new(&box, "/bin/true", 1, &err), VLM_EFAIL);
     assert_string_equal(err.msg, "'/bin/true picture-box' says nothing");
     vlm_buffer_release(&file);
+}
+
+/* Where no process starts any more, later ones may: that is not the picture's fault, nor for ever. */
+static void readers_that_do_not_start_are_tried_again(void **state)
+{
+    (void)state;
+    struct vlm_box *box;
+    struct vlm_err err = { 0 };
+    struct vlm_buffer file = { 0 };
+    static uint8_t square[VLM_SQUARE_BYTES];
+    struct vlm_box_picture picture = { .square = square };
+    static const char *const silent[] = { "/bin/true", "/nonexistent" };
+    char *program = test_path("reader");
+    make_png(&file, 4);
+    assert_int_equal(symlink(SELF, program), 0);
+    assert_int_equal(vlm_box_new(&box, program, 10, &err), VLM_OK);
+    for (size_t i = 0; i < VLM_COUNTOF(silent); i++) {
+        assert_int_equal(signal_readers(SIGKILL), 1);
+        assert_int_equal(unlink(program), 0);
+        assert_int_equal(symlink(silent[i], program), 0);
+        int rc = vlm_box_read(box, &picture, VLM_BOX_SQUARE, file.data, file.size, NULL, &err);
+        assert_int_equal(rc, VLM_ELIMIT);
+        assert_string_equal(err.msg,
+                            "no process that reads pictures can be started now, try again");
+        assert_int_equal(unlink(program), 0);
+        assert_int_equal(symlink(SELF, program), 0);
+        rc = vlm_box_read(box, &picture, VLM_BOX_SQUARE, file.data, file.size, NULL, &err);
+        assert_int_equal(rc, VLM_OK);
+    }
+    vlm_box_free(box);
+    vlm_buffer_release(&file);
+    free(program);
 }
 
 static void files_of_32_mib_are_read(void **state)
@@ -929,6 +964,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_cell_with_a_transparent_pixel_is_drawn_anew),
         cmocka_unit_test(what_is_no_picture_is_refused_with_the_reason),
         cmocka_unit_test(a_killed_reader_costs_one_picture),
+        cmocka_unit_test(readers_that_do_not_start_are_tried_again),
         cmocka_unit_test(files_of_32_mib_are_read),
         cmocka_unit_test(a_reader_that_nobody_waits_for_stops_at_once),
         cmocka_unit_test(a_coder_that_nobody_waits_for_stops),

@@ -40,7 +40,7 @@ static int read_config(struct opening *o, struct vlm_err *err)
 {
     struct vlm_buffer text = { 0 };
     char *path = vlm_path_join(o->path, "config.json");
-    int rc = vlm_file_read(&text, path, VLM_MODEL_CONFIG_MAX, err);
+    int rc = vlm_file_read_regular(&text, path, VLM_MODEL_CONFIG_MAX, err);
     if (rc == VLM_OK) {
         rc = vlm_folder_config_parse(&o->config, (const char *)text.data, text.size, err);
         if (rc != VLM_OK)
@@ -202,8 +202,14 @@ static int read_recipe(struct opening *o, struct vlm_err *err)
         recipe->tied = model->tied;
         return rc;
     }
+    struct vlm_buffer text = { 0 };
     char *path = vlm_path_join(o->path, "recipe.ini");
-    int rc = vlm_recipe_open(recipe, path, NULL, 0, err);
+    int rc = vlm_file_read_regular(&text, path, VLM_RECIPE_FILE_MAX, err);
+    if (rc == VLM_OK)
+        rc = vlm_recipe_parse(recipe, path, (const char *)text.data, text.size, NULL, 0, err);
+    if (rc == VLM_EUSAGE) /* nobody has given it as an option: the folder is damaged */
+        rc = vlm_recode(err, VLM_EFORMAT);
+    vlm_buffer_release(&text);
     if (rc == VLM_OK && (recipe->layer != model->layer || recipe->encoder != model->encoder ||
                          recipe->bridge != model->bridge))
         rc = vlm_fail(err, VLM_EFORMAT, "'%s' is a recipe for other blocks than config.json has",

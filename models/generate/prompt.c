@@ -1,6 +1,7 @@
 /* prompt.c - what people write, with images in it, as the ids that training would have. */
 #include "base/vlm.h"
 
+#include "base/utf8.h"
 #include "models/generate/prompt.h"
 #include "tokenize/document.h"
 #include "tokenize/sequence/run.h"
@@ -85,6 +86,12 @@ bool vlm_prompt_is_markup(const struct vlm_recipe *recipe)
     return recipe->sampling.form == VLM_RENDER_CM3 || recipe->sampling.form == VLM_RENDER_HTLM;
 }
 
+int vlm_prompt_check_text(const char *text, size_t n, struct vlm_err *err)
+{
+    const size_t valid = vlm_utf8_valid_prefix(text, n);
+    return valid < n ? vlm_fail(err, VLM_EUSAGE, "byte %zu is not UTF-8", valid) : VLM_OK;
+}
+
 static int check(const struct vlm_vocabulary *vocabulary, const struct vlm_recipe *recipe,
                  const char *text, size_t n, const uint16_t *codes, size_t n_images,
                  struct vlm_err *err)
@@ -159,7 +166,10 @@ int vlm_prompt_make(struct vlm_prompt *prompt, struct vlm_sequencer *sequencer,
     struct vlm_buffer whole = { 0 };
     struct vlm_sequence ids = { 0 };
     *prompt = (struct vlm_prompt){ .codes = NULL };
-    int rc = check(vocabulary, recipe, text, n, codes, n_images, err);
+    int rc = vlm_prompt_check_text(text, n, err);
+    if (rc != VLM_OK)
+        return vlm_wrap(err, "a prompt");
+    rc = check(vocabulary, recipe, text, n, codes, n_images, err);
     if (rc != VLM_OK)
         return rc;
     write_out(&whole, recipe, text, n, codes);

@@ -42,8 +42,12 @@ struct vlm_prompt {
     bool space[VLM_MASKS_DEFAULT]; /* the space in front of the mask was taken into its span */
 };
 
+/* What the text of every prompt must be, whatever program it comes to: UTF-8, in which U+0000 is a character as any
+ * other. VLM_EUSAGE: the first byte that is not. */
+VLM_MUST_CHECK int vlm_prompt_check_text(const char *text, size_t n, struct vlm_err *err);
+
 /* codes [n_images][256] in the order of the {image}. prompt is zeroed at first and the caller's to release, whatever
- * the result. VLM_EUSAGE: another number of {image}; images for a model that takes none; a code that is too large. */
+ * the result. VLM_EUSAGE: text that is not UTF-8; another number of {image}; images for a model that takes none; a code that is too large. */
 VLM_MUST_CHECK int vlm_prompt_make(struct vlm_prompt *prompt, struct vlm_sequencer *sequencer,
                                    const struct vlm_vocabulary *vocabulary,
                                    const struct vlm_recipe *recipe, const char *text, size_t n,

@@ -172,9 +172,8 @@ static int find_words(struct builder *it, const struct vlm_prompt_part *part, st
 
 static int add_text(struct builder *it, const struct vlm_prompt_part *part, struct vlm_err *err)
 {
-    const size_t valid = vlm_utf8_valid_prefix(part->text ? part->text : "", part->n);
-    if (valid < part->n)
-        return vlm_fail(err, VLM_EUSAGE, "part %zu: byte %zu is not UTF-8", it->part, valid);
+    if (vlm_prompt_check_text(part->text ? part->text : "", part->n, err) != VLM_OK)
+        return vlm_wrap(err, "part %zu", it->part);
     if (it->in_src && part->n && part->text[0] != '"')
         return vlm_fail(err, VLM_EUSAGE, "part %zu: text behind an image, in its src", it->part);
     if (part->kind == VLM_PROMPT_TEXT)

@@ -422,12 +422,12 @@ static void on_mask(void *argument, int rc, const struct vlm_err *err, const uin
     const bool own = it->mask == it->picture->bytes;
     size_t n = 0;
     it->task = NULL;
-    if (rc == VLM_EFORMAT) {
-        vlm_call_fail(call, 400, "mask", "%s%s", own ? "'mask' is missing: " : "", err->msg);
+    if (rc == VLM_SKIP && own) {
+        vlm_call_fail(call, 400, "mask", "'mask' is missing: %s", err->msg);
         return;
     }
-    if (rc != VLM_OK) {
-        vlm_call_fail_err(call, "mask", rc, err);
+    if (rc != VLM_OK) { /* of bytes that are no picture, a mask would make none */
+        vlm_call_fail_err(call, own ? "image" : "mask", rc, err);
         return;
     }
     for (size_t i = 0; i < VLM_CODES; i++)

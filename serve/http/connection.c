@@ -142,7 +142,7 @@ static void refuse(struct vlm_connection *connection, int status, const char *wh
 {
     struct vlm_exchange *exchange = connection->exchange;
     exchange->close = true;
-    vlm_body_release(&exchange->body);
+    vlm_buffer_release(&exchange->body.bytes); /* the rest may hold why */
     count_body(connection, 0);
     enter(connection, VLM_CONNECTION_ANSWER, 0);
     if (status == 405)

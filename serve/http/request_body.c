@@ -11,6 +11,15 @@ static enum vlm_head_result bad(struct vlm_body *body, int status, const char *w
     return VLM_HEAD_BAD;
 }
 
+/* Chunks may bring more than they have announced so far, and a length of more than 64 bits is cut. */
+static enum vlm_head_result too_large(struct vlm_body *body, uint64_t size)
+{
+    snprintf(body->sentence, sizeof(body->sentence),
+             "the body has %s%" PRIu64 " bytes, at most %zu may be (--max-body)",
+             body->chunked || size == UINT64_MAX ? "at least " : "", size, body->max);
+    return bad(body, 413, body->sentence);
+}
+
 /* A NUL behind the bytes, which does not count. */
 static enum vlm_head_result finish(struct vlm_body *body)
 {
@@ -30,7 +39,7 @@ enum vlm_head_result vlm_body_begin(struct vlm_body *body, const struct vlm_head
         return VLM_HEAD_MORE;
     }
     if (head->length > max)
-        return bad(body, 413, "the body is too large");
+        return too_large(body, head->length);
     body->left = head->length;
     return body->left ? VLM_HEAD_MORE : finish(body);
 }
@@ -59,7 +68,8 @@ static enum vlm_head_result take_chunk_line(struct vlm_body *body)
     if (body->extra > VLM_REQUEST_CHUNK_EXTRA)
         return bad(body, 400, "the chunks have too many extensions");
     if (size > body->max - body->bytes.size)
-        return bad(body, 413, "the body is too large");
+        return too_large(body, size > UINT64_MAX - body->bytes.size ? UINT64_MAX
+                                                                    : body->bytes.size + size);
     body->left = size;
     body->part = size ? VLM_BODY_DATA : VLM_BODY_TRAILER;
     return VLM_HEAD_MORE;

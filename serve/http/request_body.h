@@ -14,8 +14,9 @@
 
 struct vlm_body {
     struct vlm_buffer bytes;
-    int status; /* why it is refused */
-    const char *why;
+    int status;      /* why it is refused */
+    const char *why; /* may be the sentence below */
+    char sentence[128];
     /* while it is read */
     uint64_t left; /* of the body, or of the chunk */
     size_t max, extra, line_n, trailers;
@@ -24,7 +25,7 @@ struct vlm_body {
     char line[VLM_REQUEST_CHUNK_LINE + 1];
 };
 
-/* VLM_HEAD_BAD: announced as larger than max (413). */
+/* VLM_HEAD_BAD: announced as larger than max (413), with both sizes. */
 enum vlm_head_result vlm_body_begin(struct vlm_body *body, const struct vlm_head *head, size_t max);
 enum vlm_head_result vlm_body_feed(struct vlm_body *body, const uint8_t *bytes, size_t n,
                                    size_t *used);

@@ -293,9 +293,10 @@ int vlm_box_read(struct vlm_box *box, struct vlm_box_picture *picture, enum vlm_
         if (!box->process) {
             int rc = start_process(box, err);
             if (rc != VLM_OK && attempt < ATTEMPTS - 1)
-                continue; /* it was killed before it said anything */
-            if (rc != VLM_OK)
-                return rc;
+                continue;     /* it was killed before it said anything */
+            if (rc != VLM_OK) /* why is nothing that a client could know or change */
+                return vlm_fail(err, VLM_ELIMIT,
+                                "no process that reads pictures can be started now, try again");
             box->restarts++;
         }
         int rc = exchange(box, picture, kind, bytes, n, &patience, err);

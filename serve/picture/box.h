@@ -49,7 +49,7 @@ struct vlm_box_picture {
 };
 
 /* Reads one picture. VLM_EFORMAT: it cannot be used, with the reason; VLM_ESTOPPED: *stop was set, at most 50 ms
- * ago; VLM_EFAIL: no process can be started. */
+ * ago; VLM_ELIMIT: no process can be started, also not at the third attempt, which may be otherwise the next time. */
 VLM_MUST_CHECK int vlm_box_read(struct vlm_box *box, struct vlm_box_picture *picture,
                                 enum vlm_box_kind kind, const uint8_t *bytes, size_t n,
                                 const atomic_bool *stop, struct vlm_err *err);

@@ -66,7 +66,8 @@ struct vlm_picture_task *vlm_pictures_encode(struct vlm_pictures *pictures, cons
                                              size_t n, vlm_encoded_fn done, void *argument);
 
 /* The cells of the 16 x 16 grid that have a transparent pixel (opacity below one half) in the square of a PNG or
- * WebP file: what is to be drawn anew. rc as above; cells [256], 1 or 0; NULL but for VLM_OK. */
+ * WebP file: what is to be drawn anew. rc as above, and VLM_SKIP: a picture of a kind without transparency; cells
+ * [256], 1 or 0; NULL but for VLM_OK. */
 typedef void (*vlm_masked_fn)(void *argument, int rc, const struct vlm_err *err,
                               const uint8_t *cells, uint32_t width, uint32_t height);
 struct vlm_picture_task *vlm_pictures_mask(struct vlm_pictures *pictures, const uint8_t *bytes,

@@ -69,7 +69,10 @@ static int read_in_box(struct vlm_picture_thread *thread, struct vlm_picture_tas
     task->picture.width = read.width;
     task->picture.height = read.height;
     task->picture.format = read.format;
-    return rc;
+    /* Its header is one of ours: only the kind of the file has no transparency. */
+    const bool opaque = kind == VLM_BOX_TRANSPARENCY && rc == VLM_EFORMAT &&
+                        read.status == VLM_IMAGE_UNSUPPORTED && read.width;
+    return opaque ? vlm_recode(err, VLM_SKIP) : rc;
 }
 
 static int encode(struct vlm_picture_thread *thread, struct vlm_picture_task *task,

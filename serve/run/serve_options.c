@@ -170,6 +170,21 @@ static int finish(struct vlm_serve_options *options, struct vlm_err *err)
     return rc;
 }
 
+int vlm_serve_options_context(const struct vlm_serve_options *options, size_t *context, size_t most,
+                              struct vlm_err *err)
+{
+    const size_t wanted = (size_t)options->context;
+    *context = wanted ? wanted : most;
+    if (wanted > most)
+        return vlm_fail(err, VLM_EUSAGE,
+                        "option '--ctx-size': %zu tokens are more than the %zu of the model",
+                        wanted, most);
+    if (wanted == 1)
+        return vlm_fail(err, VLM_EUSAGE,
+                        "option '--ctx-size': 1 token, a prompt and an answer take 2 at least");
+    return VLM_OK;
+}
+
 void vlm_serve_options_release(struct vlm_serve_options *options)
 {
     vlm_buffer_release(&options->key_text);

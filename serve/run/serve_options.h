@@ -39,6 +39,9 @@ VLM_MUST_CHECK int vlm_serve_options_parse(struct vlm_serve_options *options, in
 VLM_MUST_CHECK int vlm_serve_options_keys(const struct vlm_serve_options *options,
                                           struct vlm_serve_list *keys, struct vlm_buffer *text,
                                           struct vlm_err *err);
+/* Tokens of a slot, of a model that has most. VLM_EUSAGE: too many, or too few for a prompt and an answer. */
+VLM_MUST_CHECK int vlm_serve_options_context(const struct vlm_serve_options *options,
+                                             size_t *context, size_t most, struct vlm_err *err);
 void vlm_serve_options_release(struct vlm_serve_options *options);
 
 #endif

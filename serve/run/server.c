@@ -67,18 +67,6 @@ static int check_memory(struct vlm_server *server, struct vlm_err *err)
                     slots, server->context, (double)server->cache_bytes / 1e9, (double)have / 1e9);
 }
 
-static int check_context(struct vlm_server *server, struct vlm_err *err)
-{
-    const size_t most = server->folder->model.config.context;
-    const size_t wanted = (size_t)server->options->context;
-    if (wanted > most)
-        return vlm_fail(err, VLM_EUSAGE,
-                        "option '--ctx-size': %zu tokens are more than the %zu of the model",
-                        wanted, most);
-    server->context = wanted ? wanted : most;
-    return VLM_OK;
-}
-
 static int name_model(struct vlm_server *server, struct vlm_err *err)
 {
     const char *alias = server->options->alias, *name = alias;
@@ -109,7 +97,8 @@ static int open_model(struct vlm_server *server, struct vlm_err *err)
                         options->model);
     rc = name_model(server, err);
     if (rc == VLM_OK)
-        rc = check_context(server, err);
+        rc =
+            vlm_serve_options_context(options, &server->context, folder->model.config.context, err);
     if (rc == VLM_OK)
         rc = check_memory(server, err);
     if (rc == VLM_OK)

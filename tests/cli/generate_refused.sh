@@ -24,6 +24,12 @@ attempt -m run/model --text '<img src="{image}">' out/manifest.json
 attempt -m run/model --text '<p>' out/manifest.json
 attempt -m run/model --text "$(seq -s ' ' 2000)"
 attempt -m run/model a b c d
+attempt -m run/model --text "$(printf '<p>\377')"
+attempt -m run/model --text A --guidance 2 --negative "$(printf '\303')"
+printf 'a\355\240\200' >surrogate
+attempt -m run/model --prompt surrogate
+printf 'a\0b' >zero
+vlm-generate -m plain/model --prompt zero --max-tokens 1 --temp 0 | head -c 3 | od -An -c
 attempt -m run/model --text A --temp cold
 attempt -m run/model --text A --temp -1
 attempt -m run/model --text A --top-p 1.5

@@ -51,3 +51,28 @@ begin -q --no-verify
 kill -TERM $server
 wait $server
 echo "exit status $?"
+# A list that leaves out what is loaded says nothing about it.
+leave_out() { sed -i "/  $1\$/d" run/model/SHA256SUMS; }
+(cd run/model && sha256sum recipe.ini >sum && sed -i '/  recipe.ini$/d' SHA256SUMS && cat sum >>SHA256SUMS && rm sum)
+for name in model.safetensors config.json recipe.ini tokenizer.json; do
+    cp run/model/SHA256SUMS sums
+    leave_out "${name}"
+    vlm-serve -m run/model --host here.sock -q 2>&1
+    echo "exit status $?"
+    cp sums run/model/SHA256SUMS
+done
+: >run/model/SHA256SUMS
+vlm-serve -m run/model --host here.sock -q 2>&1 | sed "s/'.*'/'a file'/"
+cp sums run/model/SHA256SUMS
+begin -q
+kill -TERM $server
+wait $server
+echo "exit status $?"
+# Nor is a pipe waited for.
+rm run/model/SHA256SUMS
+mkfifo run/model/SHA256SUMS
+timeout 60 vlm-serve -m run/model --host here.sock -q 2>&1
+echo "exit status $?"
+# Nobody would learn the address.
+timeout 60 vlm-serve -m run/model --host here.sock --no-verify --json -q 2>&1 >/dev/full
+echo "exit status $?"

@@ -18,6 +18,7 @@ attempt -m run/model --port 70000
 attempt -m run/model --parallel 0
 attempt -m run/model --dtype fp64
 attempt -m run/model --ctx-size 100000
+attempt -m run/model --ctx-size 1
 attempt -m run/model --max-body 1
 attempt -m run/model --allow-host ''
 attempt -m run/model --alias ''

@@ -481,7 +481,7 @@ static char *only_file(const char *folder, const char *ending)
         }
     if (entries)
         closedir(entries);
-    if (n != 1) {
+    if (n != 1 || !is_kind(found, S_IFREG)) {
         free(found);
         found = NULL;
     }

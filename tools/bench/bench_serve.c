@@ -108,12 +108,21 @@ static int measure(struct bench *bench, struct vlm_err *err)
     if (rc != VLM_OK)
         return rc;
     struct vlm_model *model = &bench->folder->model;
-    const size_t context = options->context ? (size_t)options->context : model->config.context;
+    size_t context;
+    rc = vlm_serve_options_context(options, &context, model->config.context, err);
+    if (rc != VLM_OK)
+        return rc;
     load->weights = (enum vlm_weights)options->weights;
     load->prompt = (size_t)options->bench_prompt;
     if (!load->prompt)
         load->prompt = VLM_MAX(VLM_MIN(context / 8, (size_t)PROMPT_MOST), (size_t)1);
-    load->fresh = options->bench_tokens ? (size_t)options->bench_tokens : load->prompt;
+    load->fresh =
+        options->bench_tokens ? (size_t)options->bench_tokens : VLM_MAX(load->prompt, (size_t)2);
+    if (options->context && load->prompt + load->fresh > context)
+        return vlm_fail(err, VLM_EUSAGE,
+                        "option '--ctx-size': a prompt of %zu tokens and %zu behind it are more "
+                        "than %zu",
+                        load->prompt, load->fresh, context);
     load->streams = (size_t)(options->bench_streams ? options->bench_streams : options->parallel);
     load->repeat = REPEAT;
     rc = serve_weights(bench, err);

@@ -73,7 +73,7 @@ VLM_MUST_CHECK int vlm_checkpoint_load(const char *run, uint64_t at_most, struct
                                        void *context, struct vlm_err *err);
 
 /* Whether the files of a model folder are those of its SHA256SUMS, README.md apart; a folder without that is not
- * checked. VLM_EDIFFER, VLM_EFORMAT: which file, and why. */
+ * checked. VLM_EDIFFER, VLM_EFORMAT: which file, and why; also one of which the model is made and that is not listed. */
 VLM_MUST_CHECK int vlm_model_sums_check(const char *folder, struct vlm_err *err);
 
 /* The steps of all checkpoints of a run, ascending; none when the folder is absent. *steps is freed by the

@@ -20,7 +20,7 @@ static int read_state(struct vlm_trainer_state *state, struct vlm_identity *iden
 {
     struct vlm_buffer text = { 0 };
     char *path = vlm_path_join(folder, VLM_CHECKPOINT_STATE);
-    int rc = vlm_file_read(&text, path, VLM_MIB, err);
+    int rc = vlm_file_read_regular(&text, path, VLM_MIB, err);
     if (rc == VLM_OK) {
         rc = vlm_trainer_state_read(state, identity, (char *)text.data, text.size, err);
         if (rc == VLM_OK && state->step != step)

@@ -183,15 +183,20 @@ static int check_line(struct vlm_sums *sums, const char *folder, char *line, uns
     return rc == VLM_OK ? add(sums, name, wanted, err) : rc;
 }
 
+static bool has_name(const struct vlm_sums *sums, const char *name)
+{
+    size_t i = 0;
+    while (i < sums->n && strcmp(sums->list[i].name, name))
+        i++;
+    return i < sums->n;
+}
+
 static int check_complete(const struct vlm_sums *sums, struct vlm_err *err)
 {
     static const char *const needed[] = { VLM_CHECKPOINT_WEIGHTS, VLM_CHECKPOINT_OPTIMIZER,
                                           VLM_CHECKPOINT_STATE, "config.json" };
     for (size_t i = 0; i < VLM_COUNTOF(needed); i++) {
-        size_t k = 0;
-        while (k < sums->n && strcmp(sums->list[k].name, needed[i]))
-            k++;
-        if (k == sums->n)
+        if (!has_name(sums, needed[i]))
             return vlm_fail(err, VLM_EFORMAT, VLM_CHECKPOINT_SUMS " does not name '%s'", needed[i]);
     }
     return VLM_OK;
@@ -202,7 +207,7 @@ static int check_lines(struct vlm_sums *sums, const char *folder, unsigned flags
 {
     struct vlm_buffer text = { 0 };
     char *path = vlm_path_join(folder, VLM_CHECKPOINT_SUMS);
-    int rc = vlm_file_read(&text, path, SUMS_MAX, err);
+    int rc = vlm_file_read_regular(&text, path, SUMS_MAX, err);
     vlm_buffer_byte(&text, 0);
     if (rc == VLM_OK && (text.failed || strlen((char *)text.data) + 1 != text.size))
         rc = vlm_fail(err, VLM_EFORMAT, VLM_CHECKPOINT_SUMS " is no text");
@@ -227,11 +232,56 @@ int vlm_sums_check(struct vlm_sums *sums, const char *folder, struct vlm_err *er
     return rc == VLM_OK ? check_complete(sums, err) : rc;
 }
 
+/* Whether a model is made of this file: weights, however many there are, and what says how they are read. */
+static bool is_loaded(const char *name)
+{
+    static const char *const names[] = { "config.json",  "model.safetensors.index.json",
+                                         "recipe.ini",   "tokenizer.json",
+                                         "vocab.json",   "merges.txt",
+                                         "encoder.json", "vocab.bpe" };
+    static const char weights[] = ".safetensors";
+    const size_t n = strlen(name), end = sizeof(weights) - 1;
+    for (size_t i = 0; i < VLM_COUNTOF(names); i++)
+        if (!strcmp(name, names[i]))
+            return true;
+    return n >= end && !strcmp(name + n - end, weights);
+}
+
+/* A list that leaves out a file has not been made of this folder, or somebody has added the file. below: "" or a
+ * folder in it, which need not be there. */
+static int check_loaded(const struct vlm_sums *sums, const char *folder, const char *below,
+                        struct vlm_err *err)
+{
+    char *path = vlm_path_join(folder, below);
+    DIR *list = opendir(path);
+    int rc = list || errno == ENOENT || errno == ENOTDIR
+                 ? VLM_OK
+                 : vlm_fail_errno(err, errno, "cannot read folder '%s'", path);
+    struct dirent *entry;
+    while (list && rc == VLM_OK && (errno = 0, entry = readdir(list))) {
+        char *name = vlm_path_join(below, entry->d_name);
+        if (is_loaded(entry->d_name) && !has_name(sums, name))
+            rc = vlm_fail(err, VLM_EDIFFER, VLM_CHECKPOINT_SUMS " does not name '%s'", name);
+        free(name);
+    }
+    if (list && rc == VLM_OK && errno)
+        rc = vlm_fail_errno(err, errno, "cannot read folder '%s'", path);
+    if (list)
+        closedir(list);
+    free(path);
+    return rc;
+}
+
 int vlm_model_sums_check(const char *folder, struct vlm_err *err)
 {
     struct vlm_sums sums = { 0 };
     char *path = vlm_path_join(folder, VLM_CHECKPOINT_SUMS);
-    int rc = access(path, F_OK) ? VLM_OK : check_lines(&sums, folder, VLM_SUMS_MODEL, err);
+    const bool listed = !access(path, F_OK);
+    int rc = listed ? check_lines(&sums, folder, VLM_SUMS_MODEL, err) : VLM_OK;
+    if (listed && rc == VLM_OK)
+        rc = check_loaded(&sums, folder, "", err);
+    if (listed && rc == VLM_OK)
+        rc = check_loaded(&sums, folder, "vqgan", err);
     free(path);
     vlm_sums_release(&sums);
     return rc == VLM_OK ? VLM_OK : vlm_wrap(err, "%s", folder);

@@ -53,7 +53,7 @@ static int open_files(struct vlm_safetensors **weights, struct vlm_buffer *confi
         return rc;
     }
     char *path = vlm_path_join(folder, "config.json");
-    int rc = vlm_file_read(config, path, VLM_TOKENIZER_CONFIG_MAX, err);
+    int rc = vlm_file_read_regular(config, path, VLM_TOKENIZER_CONFIG_MAX, err);
     free(path);
     path = vlm_path_join(folder, "model.safetensors");
     if (rc == VLM_OK)
