@@ -6,6 +6,7 @@
 #include "serve/api/endpoints.h"
 #include "serve/api/openapi.h"
 #include "serve/api/plain.h"
+#include "serve/api/parts.h"
 
 #include <math.h>
 #include <setjmp.h>
