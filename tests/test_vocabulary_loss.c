@@ -7,7 +7,8 @@
 #include "nn/ops/linear.h"
 #include "nn/ops/vocabulary_loss.h"
 
-static const char *const every_kernel[] = { "plain", "avx2", "avx512", "avx512-vnni", "avx512-bf16" };
+static const char *const every_kernel[] = { "plain", "avx2", "avx512", "avx512-vnni",
+                                            "avx512-bf16" };
 
 enum { ROWS_MAX = 1100 };
 

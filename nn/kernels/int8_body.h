@@ -75,7 +75,7 @@ VLM_INLINE uint32_t largest_bits(const float *x, size_t n)
 /* The integers nearest to x, |x| < 2^23, ties to even: added to 2^23, |x| has no bits left behind the point. */
 VLM_INLINE ivec nearest_integers(vec x)
 {
-    const ivec negative = (ivec)x >> 31;
+    const ivec negative = (ivec)x < (ivec){ 0 };
     const vec magnitude = (vec)((ivec)x & 0x7fffffff);
     const ivec q = (ivec)(magnitude + vec_all(8388608.0f)) & 0x7fffff;
     return (q ^ negative) - negative;

@@ -74,5 +74,5 @@ mkfifo run/model/SHA256SUMS
 timeout 60 vlm-serve -m run/model --host here.sock -q 2>&1
 echo "exit status $?"
 # Nobody would learn the address.
-timeout 60 vlm-serve -m run/model --host here.sock --no-verify --json -q 2>&1 >/dev/full
+{ timeout 60 vlm-serve -m run/model --host here.sock --no-verify --json -q >/dev/full; } 2>&1
 echo "exit status $?"
