@@ -6,7 +6,7 @@
 
 root=$TESTS/..
 libraries='libxml-2.0 libarchive lmdb libjpeg spng libwebp libwebpdemux zlib libdeflate libzstd libbrotlidec json-c
-    inih libxxhash libcrypto libseccomp openblas libpcre2-8 libutf8proc'
+    libxxhash libcrypto libseccomp openblas libpcre2-8 libutf8proc'
 # shellcheck disable=SC2046,SC2086  # the flags are words
 if ! cc -std=c11 -D_GNU_SOURCE -O1 -g -pthread -I"$root" -o checkpoint_kill "$TESTS/long/checkpoint_kill.c" \
     "$BUILD/trainer.a" "$BUILD/models.a" "$BUILD/shard.a" "$BUILD/vqgan.a" "$BUILD/tokenize.a" "$BUILD/nn.a" \
